@@ -1,0 +1,113 @@
+package resolve
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"sync"
+)
+
+// system answers IP addresses with themselves and asks ordinary DNS for names.
+type system struct {
+	dns *net.Resolver
+}
+
+// System answers IP addresses with themselves, and asks the machine's resolver (hosts file, DNS) for the A and AAAA
+// records of host names, one endpoint an address. r nil means net.DefaultResolver. A name that DNS says does not exist
+// is ErrNotFound; a DNS that does not answer is another error.
+func System(r *net.Resolver) Resolver {
+	if r == nil {
+		r = net.DefaultResolver
+	}
+	return &system{dns: r}
+}
+
+func (s *system) Resolve(ctx context.Context, host, port string) (Answer, error) {
+	if ip, err := netip.ParseAddr(host); err == nil {
+		return Answer{Endpoints: []Endpoint{address(ip, port)}, Source: "address"}, nil
+	}
+	endpoints, err := lookup(ctx, s.dns, host, port)
+	if dnsErr, ok := errors.AsType[*net.DNSError](err); ok && dnsErr.IsNotFound {
+		return Answer{}, notFound(host, "DNS")
+	}
+	return Answer{Endpoints: endpoints, Source: "DNS"}, err
+}
+
+// lookup asks dns for the addresses of host, which may be an address itself.
+func lookup(ctx context.Context, dns *net.Resolver, host, port string) ([]Endpoint, error) {
+	ips, err := dns.LookupNetIP(ctx, "ip", host)
+	if err != nil {
+		return nil, fmt.Errorf("ask DNS for %s: %w", host, err)
+	}
+	endpoints := make([]Endpoint, len(ips))
+	for i, ip := range ips {
+		endpoints[i] = address(ip, port)
+	}
+	return endpoints, nil
+}
+
+func address(ip netip.Addr, port string) Endpoint {
+	return Endpoint{Addr: net.JoinHostPort(ip.Unmap().String(), port), Weight: 1}
+}
+
+// Addresses answers as r does, with every host name in the answer replaced by its addresses, which it asks of dns (nil
+// means net.DefaultResolver); an address keeps the priority and the weight of its name. Names that could not be
+// resolved are left out as long as an endpoint remains.
+func Addresses(r Resolver, dns *net.Resolver) Resolver {
+	return &addresses{names: r, dns: cmp.Or(dns, net.DefaultResolver)}
+}
+
+type addresses struct {
+	names Resolver
+	dns   *net.Resolver
+}
+
+func (a *addresses) Resolve(ctx context.Context, host, port string) (Answer, error) {
+	answer, err := a.names.Resolve(ctx, host, port)
+	if err != nil || allAddresses(answer.Endpoints) {
+		return answer, err
+	}
+	found := make([][]Endpoint, len(answer.Endpoints))
+	errs := make([]error, len(answer.Endpoints))
+	var wg sync.WaitGroup // as many lookups as the target has hosts, and ctx ends them all
+	for i, e := range answer.Endpoints {
+		wg.Go(func() { found[i], errs[i] = a.expand(ctx, e) })
+	}
+	wg.Wait()
+	answer.Endpoints = slices.Concat(found...)
+	if len(answer.Endpoints) == 0 {
+		// Not ErrNotFound, whatever DNS says: the name is known, and no other resolver is to be asked for it.
+		return Answer{}, fmt.Errorf("%s is %s: %w", host, answer.Source, errors.Join(errs...))
+	}
+	return answer, nil
+}
+
+func (a *addresses) expand(ctx context.Context, e Endpoint) ([]Endpoint, error) {
+	host, port, err := net.SplitHostPort(e.Addr)
+	if err != nil {
+		return nil, err
+	}
+	endpoints, err := lookup(ctx, a.dns, host, port)
+	for i := range endpoints {
+		endpoints[i].Priority, endpoints[i].Weight = e.Priority, e.Weight
+	}
+	return endpoints, err
+}
+
+func (a *addresses) named() Resolver {
+	if inner := Named(a.names); inner != nil {
+		return &addresses{names: inner, dns: a.dns}
+	}
+	return nil
+}
+
+func allAddresses(endpoints []Endpoint) bool {
+	return !slices.ContainsFunc(endpoints, func(e Endpoint) bool {
+		_, err := netip.ParseAddrPort(e.Addr)
+		return err != nil
+	})
+}
