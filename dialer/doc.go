@@ -1,0 +1,11 @@
+// Package dialer connects a program to services that it knows by logical names.
+//
+// A worker dials mongodb-proxy:27017 and gets a connection to the machine where MongoDB is: a resolver (package
+// resolve) turns the name into endpoints, the dialer tries them in the order of their priority, and if none answers it
+// waits and asks again until the dial's budget is used up. [Dialer.DialContext] has the standard signature, so it
+// plugs into every client that takes a dial function: the MongoDB driver's SetDialer, http.Transport's DialContext.
+// [Dialer.Do] is for clients that insist on dialing by themselves.
+//
+// A server often hands out the addresses of its own world, names of containers for instance. [Dialer.Behind] is a
+// dialer for such a client: it looks for a name that nobody knows on the hosts of the service that handed it out.
+package dialer

@@ -1,0 +1,127 @@
+package dialer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"slices"
+	"strings"
+	"time"
+)
+
+// ErrClosed is what a dial returns, inside its DialError, after Close. It is net.ErrClosed.
+var ErrClosed = net.ErrClosed
+
+// errNoEndpoint is a resolver's empty answer, or one without an address of the network that was asked for.
+var errNoEndpoint = errors.New("the name stands for no endpoint")
+
+// DialError says why a dial failed: what was tried, and what came of it. errors.Is and errors.As reach every cause.
+type DialError struct {
+	Name     string    // the address that was asked for: mongodb-proxy:27017
+	Attempts []Attempt // the last attempt at each endpoint, in the order of the first ones
+
+	unresolved error // why the last pass had nothing to try
+	reason     error // what ended the dial: the caller, Close, a bad address
+	final      bool  // an attempt said that trying on is of no use
+}
+
+// Attempt is one try at one endpoint.
+type Attempt struct {
+	Addr    string // ip:port
+	Err     error  // nil if it connected
+	Elapsed time.Duration
+}
+
+// because notes what ended the dial.
+func (e *DialError) because(err error) *DialError {
+	e.reason = err
+	return e
+}
+
+// add notes a failed attempt and reports whether it was the last that makes sense.
+func (e *DialError) add(a Attempt) (final bool) {
+	if p, ok := errors.AsType[*permanentError](a.Err); ok {
+		a.Err, e.final = p.err, true
+	}
+	// One entry an endpoint: a long budget tries an endpoint often, and the last time says it all.
+	i := slices.IndexFunc(e.Attempts, func(b Attempt) bool { return b.Addr == a.Addr })
+	if i < 0 {
+		e.Attempts = append(e.Attempts, a)
+	} else {
+		e.Attempts[i] = a
+	}
+	return e.final
+}
+
+// Error reads like a net.OpError: operation, target, causes.
+func (e *DialError) Error() string {
+	var causes []string
+	for _, a := range e.Attempts {
+		causes = append(causes, fmt.Sprintf("%s: %s", a.Addr, plain(a)))
+	}
+	if e.unresolved != nil {
+		causes = append(causes, e.unresolved.Error())
+	}
+	if e.reason != nil {
+		causes = append(causes, e.reason.Error())
+	}
+	return "dial " + e.Name + ": " + strings.Join(causes, "; ")
+}
+
+// plain leaves out of an attempt's error the operation and the address that Error has said already.
+func plain(a Attempt) string {
+	if errors.Is(a.Err, os.ErrDeadlineExceeded) {
+		return fmt.Sprintf("no answer within %v", a.Elapsed.Round(time.Millisecond))
+	}
+	if op, ok := a.Err.(*net.OpError); ok {
+		if call, ok := op.Err.(*os.SyscallError); ok {
+			return call.Err.Error()
+		}
+		return op.Err.Error()
+	}
+	return a.Err.Error()
+}
+
+// Unwrap returns every cause.
+func (e *DialError) Unwrap() []error {
+	var errs []error
+	for _, a := range e.Attempts {
+		errs = append(errs, a.Err)
+	}
+	for _, err := range []error{e.unresolved, e.reason} {
+		if err != nil {
+			errs = append(errs, err)
+		}
+	}
+	return errs
+}
+
+// Timeout reports whether every attempt timed out, and nothing else went wrong.
+func (e *DialError) Timeout() bool {
+	if e.unresolved != nil || len(e.Attempts) == 0 {
+		return errors.Is(e.reason, context.DeadlineExceeded)
+	}
+	return !slices.ContainsFunc(e.Attempts, func(a Attempt) bool {
+		timeout, ok := errors.AsType[interface {
+			error
+			Timeout() bool
+		}](a.Err)
+		return !ok || !timeout.Timeout()
+	})
+}
+
+// Permanent marks an error that a connect function gives to [Dialer.Do] as one that another try can't mend: Do ends at
+// once with err among its causes. Permanent(nil) is nil.
+func Permanent(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &permanentError{err}
+}
+
+type permanentError struct{ err error }
+
+func (e *permanentError) Error() string { return e.err.Error() }
+func (e *permanentError) Unwrap() error { return e.err }
