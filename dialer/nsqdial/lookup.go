@@ -1,0 +1,158 @@
+package nsqdial
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/gvpocr/worker/dialer"
+)
+
+// Bounds of what a nsqlookupd may answer.
+const (
+	maxLookupBytes = 4 << 20
+	maxProducers   = 1000
+)
+
+// lookup asks nsqlookupds for the nsqds that hold a topic.
+type lookup struct {
+	urls   []*url.URL
+	client *http.Client
+}
+
+func newLookup(d *dialer.Dialer, addresses []string, topic string) (*lookup, error) {
+	l := &lookup{client: lookupClient(d)}
+	for _, address := range addresses {
+		u, err := lookupURL(address)
+		if err != nil {
+			return nil, err
+		}
+		u.RawQuery = url.Values{"topic": {topic}}.Encode()
+		l.urls = append(l.urls, u)
+	}
+	return l, nil
+}
+
+func lookupClient(d *dialer.Dialer) *http.Client {
+	return &http.Client{
+		// Polls are minutes apart: a connection of its own each costs less than one that is kept.
+		Transport: &http.Transport{DialContext: d.DialContext, DisableKeepAlives: true},
+		// A redirect would lead away from the main server that was named.
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+}
+
+// withoutURL drops what *url.Error repeats.
+func withoutURL(u *url.URL, err error) error {
+	if wrapped, ok := errors.AsType[*url.Error](err); ok {
+		err = wrapped.Err
+	}
+	return fmt.Errorf("nsqlookupd %s: %w", u.Host, err)
+}
+
+func lookupURL(address string) (*url.URL, error) {
+	if !strings.Contains(address, "://") {
+		address = "http://" + address
+	}
+	u, err := url.Parse(address)
+	if err != nil {
+		return nil, errors.New("nsqdial: Lookupds: an address is neither host:port nor a URL")
+	}
+	if _, _, err := net.SplitHostPort(u.Host); err != nil || u.Scheme != "http" {
+		return nil, fmt.Errorf("nsqdial: Lookupds: %s is not host:port with http:// or without", u.Redacted())
+	}
+	return u.JoinPath("lookup"), nil
+}
+
+// found is what the lookupds know together.
+type found struct {
+	nsqds []string // advertised host:port, each once
+	whole bool     // every lookupd answered
+	err   error    // of those that did not
+}
+
+// ask asks all lookupds, one after the other.
+func (l *lookup) ask(ctx context.Context) (found, bool) {
+	var f found
+	var errs []error
+	seen := map[string]bool{}
+	answered := false
+	for _, u := range l.urls {
+		nsqds, err := l.askOne(ctx, u)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		answered = true
+		for _, addr := range nsqds {
+			if !seen[addr] && len(f.nsqds) < maxProducers {
+				seen[addr] = true
+				f.nsqds = append(f.nsqds, addr)
+			}
+		}
+	}
+	f.whole = len(errs) == 0
+	f.err = errors.Join(errs...)
+	return f, answered
+}
+
+// lookupTimeout bounds one question beyond the dial's budget: nsqlookupd answers from memory.
+const lookupTimeout = 20 * time.Second
+
+func (l *lookup) askOne(ctx context.Context, u *url.URL) ([]string, error) {
+	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+	resp, err := l.client.Do(req)
+	if err != nil {
+		return nil, withoutURL(u, err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxLookupBytes))
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("nsqlookupd %s: %w", u.Host, err)
+	case resp.StatusCode == http.StatusNotFound:
+		return nil, nil // nobody has published on the topic yet
+	case resp.StatusCode != http.StatusOK:
+		return nil, fmt.Errorf("nsqlookupd %s: it answers with status %d", u.Host, resp.StatusCode)
+	}
+	nsqds, err := parseProducers(body)
+	if err != nil {
+		return nil, fmt.Errorf("nsqlookupd %s: %w", u.Host, err)
+	}
+	return nsqds, nil
+}
+
+// parseProducers reads the answer to /lookup. A producer that can't be dialed is left out: one bad registration must
+// not hide the others.
+func parseProducers(body []byte) ([]string, error) {
+	var answer struct {
+		Producers []struct {
+			BroadcastAddress string `json:"broadcast_address"`
+			TCPPort          int    `json:"tcp_port"`
+		} `json:"producers"`
+	}
+	if err := json.Unmarshal(body, &answer); err != nil {
+		return nil, fmt.Errorf("the answer is not what nsqlookupd sends: %w", err)
+	}
+	var nsqds []string
+	for _, p := range answer.Producers {
+		if p.BroadcastAddress == "" || len(p.BroadcastAddress) > 253 || p.TCPPort < 1 || p.TCPPort > 65535 {
+			continue
+		}
+		nsqds = append(nsqds, net.JoinHostPort(p.BroadcastAddress, strconv.Itoa(p.TCPPort)))
+	}
+	return nsqds, nil
+}

@@ -1,0 +1,272 @@
+package ocrworker
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"net/url"
+	"os"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/gvpocr/worker/dialer"
+	"github.com/gvpocr/worker/internal/environ"
+	"github.com/gvpocr/worker/ocrworker/ocr"
+	"github.com/gvpocr/worker/ocrworker/pages"
+	"github.com/gvpocr/worker/ocrworker/source"
+)
+
+const (
+	topic   = "bulk_ocr_file_tasks"
+	channel = "bulk_ocr_workers"
+
+	tesseract = "tesseract"
+)
+
+// Config is what a Worker works with. ConfigFromEnv fills it from the environment.
+type Config struct {
+	Dialer         *dialer.Dialer        // required
+	MongoURI, NSQD string                // MongoURI is required; NSQD is consumed directly while no lookupd answers
+	ID             string                // default: the host name
+	Lookupds       []string              // required if NSQD is empty
+	Engines        map[string]ocr.Engine // by provider; one at least
+	DefaultEngine  string                // of tasks that name no provider; default: the only engine, or the first by name
+	Sources        []source.Source       // asked in order; default: the disk at Roots
+	Roots          source.Roots          // where files are and results are keyed
+	Concurrency    int                   // tasks at a time; default: the number of cores
+
+	// FileTimeout is what one task may take, after which it ends as a recorded error. Default 14 min: nsqd takes a
+	// message back after its max-msg-timeout, 15 min by default.
+	FileTimeout time.Duration
+
+	// ShutdownTimeout is how long Run waits for tasks when it ends. Default 8 s, inside Docker's 10 s; negative means
+	// that they are put back at once.
+	ShutdownTimeout time.Duration
+
+	// RequeueUnknown puts tasks that this worker can't do back in the queue, for another worker of the fleet, 20 times
+	// at most. False means that they end as recorded errors.
+	RequeueUnknown bool
+
+	Limits pages.Limits
+	Logger *slog.Logger // nil means silent
+}
+
+func (c Config) withDefaults() (Config, error) {
+	switch {
+	case c.Dialer == nil:
+		return c, errors.New("worker: Dialer is nil")
+	case c.MongoURI == "":
+		return c, errors.New("worker: MONGO_URI is not set")
+	case c.NSQD == "" && len(c.Lookupds) == 0:
+		return c, errors.New("worker: neither NSQLOOKUPD_ADDRESSES nor NSQD_ADDRESS is set")
+	case len(c.Engines) == 0:
+		return c, errors.New("worker: no provider is on; set TESSERACT_ENABLED=true")
+	case c.Concurrency < 0:
+		return c, fmt.Errorf("worker: OCR_CONCURRENCY: %d is negative", c.Concurrency)
+	case c.FileTimeout < 0:
+		return c, fmt.Errorf("worker: OCR_FILE_TIMEOUT: %v is negative", c.FileTimeout)
+	}
+	if c.ID == "" {
+		c.ID, _ = os.Hostname()
+		c.ID = cmp.Or(c.ID, "worker")
+	}
+	if c.Sources == nil {
+		c.Sources = []source.Source{source.NewDisk(c.Roots)}
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if _, ok := c.Engines[c.DefaultEngine]; !ok {
+		fallback := slices.Sorted(maps.Keys(c.Engines))[0]
+		if c.DefaultEngine != "" {
+			c.Logger.Warn("the default provider is not on; tasks that name none get another",
+				"provider", c.DefaultEngine, "instead", fallback)
+		}
+		c.DefaultEngine = fallback
+	}
+	c.Concurrency = cmp.Or(c.Concurrency, runtime.GOMAXPROCS(0))
+	c.FileTimeout = cmp.Or(c.FileTimeout, 14*time.Minute)
+	c.ShutdownTimeout = max(cmp.Or(c.ShutdownTimeout, 8*time.Second), 0)
+	return c, nil
+}
+
+func (c Config) nsqds() []string {
+	if c.NSQD == "" {
+		return nil
+	}
+	return []string{c.NSQD}
+}
+
+func (c Config) engineNames() string {
+	return strings.Join(slices.Sorted(maps.Keys(c.Engines)), ", ")
+}
+
+func (c Config) unknown() class {
+	if c.RequeueUnknown {
+		return elsewhere
+	}
+	return permanent
+}
+
+// variables are the worker's part of the environment. What belongs to services that this version does not use is left
+// out; a compose file may set it all the same.
+type variables struct {
+	MongoURI      string   `env:"MONGO_URI"`
+	MongoUser     string   `env:"MONGO_USERNAME"`
+	MongoPassword string   `env:"MONGO_PASSWORD"`
+	NSQD          string   `env:"NSQD_ADDRESS"`
+	Lookupds      []string `env:"NSQLOOKUPD_ADDRESSES"`
+	UseNSQ        bool     `env:"USE_NSQ" envDefault:"true"`
+	ID            string   `env:"WORKER_ID"`
+
+	GVPOCRPath      string `env:"GVPOCR_PATH" envDefault:"/app/Bhushanji"`
+	NewslettersPath string `env:"NEWSLETTERS_PATH" envDefault:"/app/newsletters"`
+
+	DefaultProvider  string `env:"DEFAULT_OCR_PROVIDER"`
+	UnknownProvider  string `env:"UNKNOWN_PROVIDER" envDefault:"error"`
+	TesseractEnabled bool   `env:"TESSERACT_ENABLED" envDefault:"true"`
+	TesseractCmd     string `env:"TESSERACT_CMD"`
+
+	Concurrency     int           `env:"OCR_CONCURRENCY"`
+	FileTimeout     time.Duration `env:"OCR_FILE_TIMEOUT"`
+	ShutdownTimeout time.Duration `env:"SHUTDOWN_TIMEOUT"`
+
+	LogLevel  slog.Level `env:"LOG_LEVEL" envDefault:"info"`
+	LogFormat string     `env:"LOG_FORMAT" envDefault:"text"`
+}
+
+// secrets may be given as the path of a file that holds them, in a variable with _FILE after its name.
+var secrets = []string{"MONGO_URI", "MONGO_PASSWORD"}
+
+// ConfigFromEnv reads a Config from environ, which is in the form of os.Environ. The Dialer is configured by the same
+// environment (see dialer.ConfigFromEnv) and is the caller's to close. The error joins every bad variable, and shows no
+// value.
+func ConfigFromEnv(environment []string) (Config, error) {
+	environment, fileErr := readSecrets(environment)
+	var v variables
+	err := environ.Parse(&v, environment)
+	dial, dialErr := dialer.ConfigFromEnv(environment)
+	if err := errors.Join(err, dialErr, fileErr, v.check()); err != nil {
+		return Config{}, err
+	}
+	logger := v.logger(os.Stderr)
+	dial.Logger = logger
+	cfg := Config{
+		NSQD:            v.NSQD,
+		ID:              v.ID,
+		Lookupds:        v.Lookupds,
+		DefaultEngine:   v.DefaultProvider,
+		Engines:         map[string]ocr.Engine{},
+		Roots:           source.Roots{GVPOCR: v.GVPOCRPath, Newsletters: v.NewslettersPath},
+		Concurrency:     v.Concurrency,
+		FileTimeout:     v.FileTimeout,
+		ShutdownTimeout: v.ShutdownTimeout,
+		RequeueUnknown:  v.UnknownProvider == "requeue",
+		Logger:          logger,
+	}
+	if cfg.MongoURI, err = v.mongoURI(); err != nil {
+		return Config{}, err
+	}
+	if v.TesseractEnabled {
+		engine, err := ocr.NewTesseract(ocr.TesseractConfig{Cmd: v.TesseractCmd, Processes: v.Concurrency})
+		if err != nil {
+			return Config{}, err
+		}
+		cfg.Engines[tesseract] = engine
+	}
+	if cfg.Dialer, err = dialer.New(dial); err != nil {
+		return Config{}, err
+	}
+	return cfg, nil
+}
+
+func (v variables) check() error {
+	var errs []error
+	if !v.UseNSQ {
+		errs = append(errs, errors.New("USE_NSQ: this worker has no other queue than NSQ; remove the line or set it to true"))
+	}
+	if v.UnknownProvider != "error" && v.UnknownProvider != "requeue" {
+		errs = append(errs, errors.New("UNKNOWN_PROVIDER: not error or requeue"))
+	}
+	if v.LogFormat != "text" && v.LogFormat != "json" {
+		errs = append(errs, errors.New("LOG_FORMAT: not text or json"))
+	}
+	if v.Concurrency < 0 {
+		errs = append(errs, errors.New("OCR_CONCURRENCY: not a positive number"))
+	}
+	return errors.Join(errs...)
+}
+
+func (v variables) logger(w io.Writer) *slog.Logger {
+	options := &slog.HandlerOptions{Level: v.LogLevel}
+	if v.LogFormat == "json" {
+		return slog.New(slog.NewJSONHandler(w, options))
+	}
+	return slog.New(slog.NewTextHandler(w, options))
+}
+
+// mongoURI puts MONGO_USERNAME and MONGO_PASSWORD into a MONGO_URI that has no user.
+func (v variables) mongoURI() (string, error) {
+	scheme, rest, ok := strings.Cut(v.MongoURI, "://")
+	authority, _, _ := strings.Cut(rest, "/")
+	if !ok || v.MongoUser == "" || strings.Contains(authority, "@") {
+		return v.MongoURI, nil
+	}
+	user, err := credential("MONGO_USERNAME", v.MongoUser)
+	if err != nil {
+		return "", err
+	}
+	password, err := credential("MONGO_PASSWORD", v.MongoPassword)
+	if err != nil {
+		return "", err
+	}
+	return scheme + "://" + url.UserPassword(user, password).String() + "@" + rest, nil
+}
+
+// credential reads a value that is raw, or percent-encoded where it holds a %, as the Python worker does.
+func credential(name, value string) (string, error) {
+	if !strings.Contains(value, "%") {
+		return value, nil
+	}
+	decoded, err := url.QueryUnescape(strings.ReplaceAll(value, "+", "%2B"))
+	if err != nil {
+		return "", fmt.Errorf("%s: holds a %% that does not begin a percent-encoded character; write %%25 for it", name)
+	}
+	return decoded, nil
+}
+
+// readSecrets adds the variables whose values are in files.
+func readSecrets(environment []string) ([]string, error) {
+	const most = 64 << 10
+	var errs []error
+	var read []string
+	for _, line := range environment {
+		name, path, _ := strings.Cut(line, "=")
+		secret, ok := strings.CutSuffix(name, "_FILE")
+		if !ok || path == "" || !slices.Contains(secrets, secret) {
+			continue
+		}
+		value, err := readFile(path, most)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", name, err))
+			continue
+		}
+		read = append(read, secret+"="+strings.TrimRight(value, "\r\n"))
+	}
+	return slices.Concat(environment, read), errors.Join(errs...)
+}
+
+func readFile(path string, most int64) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, most))
+	return string(data), err
+}

@@ -1,0 +1,268 @@
+// Package jobs keeps the results of tasks in the backend's job documents: database gvpocr, collection bulk_jobs.
+//
+// Each file of a job must be counted exactly once, whatever is delivered again: the aggregator takes a job as done when
+// the counts agree, and as corrupt when they don't. So a result is one atomic update whose filter refuses a file or a
+// message that is there already, and [Store.Classify] tells afterwards why an update matched nothing.
+package jobs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
+	"go.mongodb.org/mongo-driver/v2/mongo/readpref"
+	"go.mongodb.org/mongo-driver/v2/mongo/writeconcern"
+)
+
+const (
+	defaultDatabase = "gvpocr"
+	collection      = "bulk_jobs"
+
+	// operationTimeout bounds one operation, server selection included. A MongoDB that is frozen accepts connections,
+	// and only an operation's silence shows it.
+	operationTimeout = 10 * time.Second
+)
+
+// Config says where the job documents are.
+type Config struct {
+	URI    string                // mongodb://…; the database is its path, by default gvpocr
+	Dialer options.ContextDialer // nil means the driver's own
+	Logger *slog.Logger          // nil means silent
+}
+
+// Store is the job documents. It is safe for concurrent use; Close ends it.
+type Store struct {
+	uri    connection
+	cfg    Config
+	logger *slog.Logger
+
+	mu       sync.Mutex // guards the fields below; nothing is asked under it
+	client   *mongo.Client
+	fellBack bool
+	retired  []*mongo.Client // refused; closed with the Store, since operations may still use them
+	progress progress
+}
+
+// File is what a result belongs to.
+type File struct {
+	JobID     string
+	Path      string // absolute, symlink-free
+	Index     int    // in the job
+	MessageID string // of the message that was published first, for all copies of it
+}
+
+// State is what a job document says of a file.
+type State int
+
+const (
+	Pending   State = iota // nothing yet
+	Done                   // counted, under this index or this message id
+	Duplicate              // the path is counted under another index: two links lead to one file
+	NoJob                  // there is no such job
+)
+
+// Open returns a Store. It opens no connection. The error says what is wrong with the URI, and shows no password.
+func Open(cfg Config) (*Store, error) {
+	uri, err := parseURI(cfg.URI)
+	if err != nil {
+		return nil, err
+	}
+	s := &Store{uri: uri, cfg: cfg, logger: cfg.Logger}
+	if s.logger == nil {
+		s.logger = slog.New(slog.DiscardHandler)
+	}
+	s.progress.last = map[string]time.Time{}
+	s.client, err = s.newClient("")
+	return s, err
+}
+
+// Hosts returns the addresses of the URI, for logs.
+func (s *Store) Hosts() []string { return s.uri.hosts }
+
+// Ping asks MongoDB for a sign of life, with authentication.
+func (s *Store) Ping(ctx context.Context) error {
+	return s.do(ctx, "ping", func(ctx context.Context, _ *mongo.Collection) error {
+		return s.current().Ping(ctx, readpref.Primary())
+	})
+}
+
+// Close disconnects. Operations that are under way fail.
+func (s *Store) Close(ctx context.Context) error {
+	s.mu.Lock()
+	clients := append(s.retired, s.client)
+	s.retired = nil
+	s.mu.Unlock()
+	var errs []error
+	for _, c := range clients {
+		if err := c.Disconnect(ctx); err != nil && !errors.Is(err, mongo.ErrClientDisconnected) {
+			errs = append(errs, fmt.Errorf("mongodb: disconnect: %w", err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Classify tells what the job document says of a file. It asks for the file alone, never for the document.
+func (s *Store) Classify(ctx context.Context, f File) (State, error) {
+	state := NoJob
+	err := s.do(ctx, "ask for "+f.JobID, func(ctx context.Context, c *mongo.Collection) error {
+		for _, question := range []struct {
+			filter bson.M
+			state  State
+		}{
+			{unseen(f), Pending},
+			{bson.M{"job_id": f.JobID, "$or": bson.A{
+				bson.M{"checkpoint.processed_message_ids": f.MessageID},
+				bson.M{"checkpoint.results": bson.M{"$elemMatch": bson.M{"file_path": f.Path, "file_index": f.Index}}},
+			}}, Done},
+			{bson.M{"job_id": f.JobID}, Duplicate},
+		} {
+			err := c.FindOne(ctx, question.filter, options.FindOne().SetProjection(bson.M{"_id": 1})).Err()
+			if err == nil {
+				state = question.state
+				return nil
+			}
+			if !errors.Is(err, mongo.ErrNoDocuments) {
+				return err
+			}
+		}
+		return nil
+	})
+	return state, err
+}
+
+// unseen matches the job if neither the file nor the message is counted.
+func unseen(f File) bson.M {
+	return bson.M{
+		"job_id":                           f.JobID,
+		"checkpoint.processed_files":       bson.M{"$ne": f.Path},
+		"checkpoint.processed_message_ids": bson.M{"$ne": f.MessageID},
+	}
+}
+
+// AddResult stores a result and counts the file. It reports false if the update matched nothing: see Classify.
+func (s *Store) AddResult(ctx context.Context, f File, r Result) (bool, error) {
+	return s.add(ctx, f, unseen(f), "checkpoint.results", r.document(f))
+}
+
+// AddError stores why a file has no result and counts the file. It reports false if the update matched nothing.
+func (s *Store) AddError(ctx context.Context, f File, reason string) (bool, error) {
+	return s.add(ctx, f, unseen(f), "checkpoint.errors", newErrorDocument(f, reason))
+}
+
+// AddDuplicate counts a file whose path is counted under another index, as an error. It reports false if the message is
+// counted.
+func (s *Store) AddDuplicate(ctx context.Context, f File) (bool, error) {
+	filter := bson.M{"job_id": f.JobID, "checkpoint.processed_message_ids": bson.M{"$ne": f.MessageID}}
+	return s.add(ctx, f, filter, "checkpoint.errors", newErrorDocument(f, "duplicate of "+f.Path))
+}
+
+// add is the one atomic update.
+func (s *Store) add(ctx context.Context, f File, filter bson.M, list string, entry any) (added bool, err error) {
+	var counts struct {
+		Consumed int `bson:"consumed_count"`
+		Total    int `bson:"total_files"`
+	}
+	err = s.do(ctx, "update "+f.JobID, func(ctx context.Context, c *mongo.Collection) error {
+		update := bson.M{
+			"$push": bson.M{list: entry},
+			"$addToSet": bson.M{
+				"checkpoint.processed_files":       f.Path,
+				"checkpoint.processed_message_ids": f.MessageID,
+			},
+			"$inc": bson.M{"consumed_count": 1},
+			"$set": bson.M{"updated_at": time.Now().UTC(), "progress.filename": f.base()},
+		}
+		err := c.FindOneAndUpdate(ctx, filter, update, options.FindOneAndUpdate().
+			SetReturnDocument(options.After).
+			SetProjection(bson.M{"_id": 0, "consumed_count": 1, "total_files": 1}),
+		).Decode(&counts)
+		if errors.Is(err, mongo.ErrNoDocuments) {
+			return nil
+		}
+		added = err == nil
+		return err
+	})
+	if added {
+		s.follow(ctx, f.JobID, counts.Consumed, counts.Total)
+	}
+	return added, err
+}
+
+// do runs an operation within operationTimeout, with the fallback to authSource admin.
+func (s *Store) do(ctx context.Context, what string, op func(context.Context, *mongo.Collection) error) error {
+	client := s.current()
+	err := s.try(ctx, client, op)
+	if isCode(err, codeAuthenticationFailed) && s.fallBack(client) {
+		err = s.try(ctx, s.current(), op)
+	}
+	if err != nil {
+		return fmt.Errorf("mongodb: %s: %w", what, err)
+	}
+	return nil
+}
+
+func (s *Store) try(ctx context.Context, client *mongo.Client, op func(context.Context, *mongo.Collection) error) error {
+	ctx, cancel := context.WithTimeout(ctx, operationTimeout)
+	defer cancel()
+	return op(ctx, client.Database(s.uri.database).Collection(collection))
+}
+
+func (s *Store) current() *mongo.Client {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.client
+}
+
+// newClient returns a client; authSource is the URI's if it is empty.
+func (s *Store) newClient(authSource string) (*mongo.Client, error) {
+	opts := options.Client().ApplyURI(s.uri.text).SetWriteConcern(majorityJournaled())
+	if s.cfg.Dialer != nil {
+		opts.SetDialer(s.cfg.Dialer)
+	}
+	if authSource != "" {
+		opts.Auth.AuthSource = authSource
+	}
+	client, err := mongo.Connect(opts)
+	if err != nil {
+		return nil, s.uri.conceal(err)
+	}
+	return client, nil
+}
+
+func majorityJournaled() *writeconcern.WriteConcern {
+	wc := writeconcern.Majority()
+	journal := true
+	wc.Journal = &journal
+	return wc
+}
+
+// fallBack authenticates against admin from now on, where the official image's root user lives. Drivers take the
+// database of a URI without authSource, and that has refused. It reports false if there is nothing to fall back to.
+func (s *Store) fallBack(refused *mongo.Client) bool {
+	if s.uri.authSourceSet || s.uri.user == "" || s.uri.database == "admin" {
+		return false
+	}
+	s.mu.Lock()
+	done, current := s.fellBack, s.client
+	s.mu.Unlock()
+	if done {
+		return current != refused // another operation was first
+	}
+	client, err := s.newClient("admin")
+	if err != nil {
+		return false
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.retired = append(s.retired, refused)
+	s.client, s.fellBack = client, true
+	s.logger.Warn("MongoDB refuses the user in the URI's database; authenticating against admin (set authSource=admin in MONGO_URI)",
+		"user", s.uri.user, "database", s.uri.database)
+	return true
+}

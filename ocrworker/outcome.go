@@ -1,0 +1,172 @@
+package ocrworker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nsqio/go-nsq"
+
+	"github.com/gvpocr/worker/dialer/nsqdial"
+	"github.com/gvpocr/worker/ocrworker/jobs"
+)
+
+// class says what becomes of a task that failed.
+type class int
+
+const (
+	permanent class = iota // another try would fail alike: record the error
+	transient              // another try may do better: at most maxTries, then record the error
+	outage                 // nothing is wrong with the task: put it back, no try is lost
+	noJob                  // as transient, but there is no document that could hold the error: in the end a dead letter
+	elsewhere              // another worker of the fleet may have what this one lacks
+)
+
+type failure struct {
+	class class
+	err   error
+}
+
+func (f *failure) Error() string { return f.err.Error() }
+func (f *failure) Unwrap() error { return f.err }
+
+func fail(c class, err error) error { return &failure{c, err} }
+
+const (
+	maxTries = 3
+
+	// maxDeliveries guards against a task that kills its worker: nsqd's count rises with every delivery, ours with
+	// every failure that was seen.
+	maxDeliveries = 20
+
+	outageDelay    = 5 * time.Second
+	elsewhereDelay = 10 * time.Second
+	workingDelay   = 10 * time.Second // until what this process works on is asked for again
+
+	deadTopic = "bulk_ocr_file_tasks_dead"
+)
+
+// retryDelay is 2 s, then 8 s: long enough for a share that is remounted, short beside a page's time.
+func retryDelay(attempt int) time.Duration {
+	return 2 * time.Second << (2 * min(attempt, maxTries))
+}
+
+// settle answers a message according to how its task ended.
+func (w *Worker) settle(m *nsq.Message, t task, file jobs.File, err error) {
+	log := w.logger.With("job", t.JobID, "file", file.Path, "message", string(m.ID[:]))
+	if w.work.Err() != nil {
+		m.RequeueWithoutBackoff(0) // shutting down; whatever failed did so for that
+		return
+	}
+	if err == nil {
+		m.Finish()
+		return
+	}
+	f := &failure{transient, err}
+	errors.As(err, &f)
+	switch {
+	case f.class == permanent:
+		w.recordError(m, t, file, f.err)
+	case f.class == outage:
+		log.Warn("task goes back to the queue until the outage ends", "error", f.err)
+		w.putBack(m, t, t.Attempt, outageDelay)
+	case f.class == elsewhere && m.Attempts < maxDeliveries:
+		log.Info("task goes back to the queue for another worker", "error", f.err)
+		m.RequeueWithoutBackoff(elsewhereDelay)
+	case f.class == elsewhere:
+		w.recordError(m, t, file, f.err)
+	case t.Attempt+1 < maxTries:
+		log.Warn("task failed; it is tried again", "attempt", t.Attempt+1, "of", maxTries, "error", f.err)
+		w.putBack(m, t, t.Attempt+1, retryDelay(t.Attempt))
+	case f.class == noJob:
+		w.deadLetter(m, fmt.Errorf("given up after %d tries: %w", maxTries, f.err))
+	default:
+		w.recordError(m, t, file, fmt.Errorf("given up after %d tries: %w", maxTries, f.err))
+	}
+}
+
+// recordError stores why a file has no result.
+func (w *Worker) recordError(m *nsq.Message, t task, file jobs.File, reason error) {
+	// Not the task's context: its time may be up, which is what has to be recorded.
+	ctx, cancel := context.WithTimeout(w.work, w.cfg.FileTimeout)
+	defer cancel()
+	err := w.keep(ctx, func(ctx context.Context) error { return w.count(ctx, file, reason) })
+	f, _ := errors.AsType[*failure](err)
+	switch {
+	case w.work.Err() != nil:
+		m.RequeueWithoutBackoff(0)
+	case err == nil:
+		w.logger.Warn("error recorded", "job", t.JobID, "file", file.Path, "error", reason)
+		m.Finish()
+	case f != nil && f.class == outage:
+		w.putBack(m, t, t.Attempt, outageDelay)
+	default:
+		w.deadLetter(m, fmt.Errorf("%w; and that can't be recorded: %w", reason, err))
+	}
+}
+
+// count adds the error, or finds that another worker counted the file, or that it is a second link to one.
+func (w *Worker) count(ctx context.Context, file jobs.File, reason error) error {
+	added, err := w.jobs.AddError(ctx, file, reason.Error())
+	if err != nil || added {
+		return err
+	}
+	return w.notAdded(ctx, file)
+}
+
+// notAdded asks why an update matched nothing, and does what is left to do.
+func (w *Worker) notAdded(ctx context.Context, file jobs.File) error {
+	state, err := w.jobs.Classify(ctx, file)
+	if err != nil {
+		return err
+	}
+	switch state {
+	case jobs.NoJob:
+		return fail(noJob, fmt.Errorf("no job %s", file.JobID))
+	case jobs.Duplicate:
+		_, err := w.jobs.AddDuplicate(ctx, file)
+		return err
+	case jobs.Pending:
+		// It was refused a moment ago: somebody takes entries out of the document. The next try sees what it is then.
+		return fail(transient, fmt.Errorf("job %s changed while its result was stored", file.JobID))
+	}
+	return nil // counted by another delivery
+}
+
+// putBack publishes a copy of the task to the nsqd that it came from, and finishes the message. A crash in between
+// leaves both, of which only one is counted, since they share the first message's id.
+func (w *Worker) putBack(m *nsq.Message, t task, attempt int, delay time.Duration) {
+	body, err := t.withAttempt(m.Body, attempt)
+	if err == nil {
+		err = w.publish(m, topic, delay, body)
+	}
+	w.finishIf(m, err)
+}
+
+// deadLetter publishes the body, byte for byte, to the topic of what can't be recorded.
+func (w *Worker) deadLetter(m *nsq.Message, reason error) {
+	err := w.publish(m, deadTopic, 0, m.Body)
+	w.logger.Error("dead letter", "topic", deadTopic, "message", string(m.ID[:]), "deliveries", m.Attempts, "reason", reason)
+	w.finishIf(m, err)
+}
+
+func (w *Worker) publish(m *nsq.Message, topic string, delay time.Duration, body []byte) error {
+	ctx, cancel := context.WithTimeout(w.work, publishTimeout)
+	defer cancel()
+	return nsqdial.Publish(ctx, m, topic, delay, body)
+}
+
+// publishTimeout is beyond the time in which a dead connection is noticed by its heartbeats.
+const publishTimeout = 30 * time.Second
+
+// finishIf finishes a message whose copy is published. Otherwise it goes back as it is: a message is never lost, even if
+// a try is then not counted.
+func (w *Worker) finishIf(m *nsq.Message, err error) {
+	if err == nil {
+		m.Finish()
+		return
+	}
+	w.logger.Warn("the copy was not taken; the message itself goes back", "message", string(m.ID[:]), "error", err)
+	m.RequeueWithoutBackoff(outageDelay)
+}

@@ -1,0 +1,115 @@
+package mainserver
+
+import (
+	"cmp"
+	"errors"
+	"net"
+	"net/url"
+	"sync"
+
+	"github.com/nsqio/nsq/nsqd"
+	"github.com/nsqio/nsq/nsqlookupd"
+
+	"github.com/gvpocr/worker/test/mongotest"
+)
+
+// anyPort is where a service listens when it starts for the first time.
+const anyPort = "127.0.0.1:0"
+
+func hostOf(uri string) string {
+	u, err := url.Parse(uri)
+	if err != nil {
+		return ""
+	}
+	return u.Host
+}
+
+// quiet takes the log of nsqd and nsqlookupd: a test's output is for what the test says.
+type quiet struct{}
+
+func (quiet) Output(int, string) error { return nil }
+
+type mongoService struct{ *mongotest.Server }
+
+func (m mongoService) stop() error { return m.Close() }
+
+func (s *Server) startMongoDB() (service, error) {
+	cfg := s.cfg.Mongo
+	cfg.Addr = cmp.Or(hostOf(s.MongoURI), cfg.Addr)
+	server, err := mongotest.Start(cfg)
+	if err != nil {
+		return nil, err
+	}
+	s.MongoURI = server.URI()
+	return mongoService{server}, nil
+}
+
+// daemon is an nsqd or an nsqlookupd. Its Main returns when Exit was called.
+type daemon struct {
+	exit func()
+	main sync.WaitGroup
+	err  error // Main's; read after main.Wait
+}
+
+func runDaemon(main func() error, exit func()) *daemon {
+	d := &daemon{exit: exit}
+	d.main.Go(func() { d.err = main() })
+	return d
+}
+
+func (d *daemon) stop() error {
+	d.exit()
+	d.main.Wait()
+	if errors.Is(d.err, net.ErrClosed) {
+		return nil
+	}
+	return d.err
+}
+
+func (s *Server) startNSQLookupd() (service, error) {
+	opts := nsqlookupd.NewOptions()
+	opts.Logger = quiet{}
+	opts.TCPAddress = cmp.Or(s.lookupdTCP, anyPort)
+	opts.HTTPAddress = cmp.Or(s.LookupdHTTPAddr, anyPort)
+	opts.BroadcastAddress = "gvpocr-nsqlookupd"
+	lookupd, err := nsqlookupd.New(opts)
+	if err != nil {
+		return nil, err
+	}
+	s.lookupdTCP = lookupd.RealTCPAddr().String()
+	s.LookupdHTTPAddr = lookupd.RealHTTPAddr().String()
+	return runDaemon(lookupd.Main, lookupd.Exit), nil
+}
+
+func (s *Server) startNSQD() (service, error) {
+	dir, err := s.dir(NSQD)
+	if err != nil {
+		return nil, err
+	}
+	opts := nsqd.NewOptions()
+	opts.Logger = quiet{}
+	opts.TCPAddress = cmp.Or(s.NSQDAddr, anyPort)
+	opts.HTTPAddress = cmp.Or(s.NSQDHTTPAddr, anyPort)
+	opts.HTTPSAddress = ""
+	opts.DataPath = dir
+	opts.BroadcastAddress = s.cfg.BroadcastAddress
+	opts.MsgTimeout = cmp.Or(s.cfg.MsgTimeout, opts.MsgTimeout)
+	opts.MaxMsgTimeout = cmp.Or(s.cfg.MaxMsgTimeout, opts.MaxMsgTimeout)
+	opts.MaxMsgSize = cmp.Or(s.cfg.MaxMsgSize, opts.MaxMsgSize)
+	opts.MemQueueSize = max(cmp.Or(s.cfg.MemQueueSize, opts.MemQueueSize), 0)
+	if s.lookupdTCP != "" {
+		opts.NSQLookupdTCPAddresses = []string{s.lookupdTCP}
+	}
+	daemon, err := nsqd.New(opts)
+	if err != nil {
+		return nil, err
+	}
+	// Both before Main: it serves what they have read.
+	if err := errors.Join(daemon.LoadMetadata(), daemon.PersistMetadata()); err != nil {
+		daemon.Exit()
+		return nil, err
+	}
+	s.NSQDAddr = daemon.RealTCPAddr().String()
+	s.NSQDHTTPAddr = daemon.RealHTTPAddr().String()
+	return runDaemon(daemon.Main, daemon.Exit), nil
+}
