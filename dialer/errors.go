@@ -75,8 +75,10 @@ func plain(a Attempt) string {
 	if errors.Is(a.Err, os.ErrDeadlineExceeded) {
 		return fmt.Sprintf("no answer within %v", a.Elapsed.Round(time.Millisecond))
 	}
-	if op, ok := a.Err.(*net.OpError); ok {
-		if call, ok := op.Err.(*os.SyscallError); ok {
+	// Only the outermost error may lose its words: what wraps a net.OpError says more than it.
+	switch op := a.Err.(type) { //nolint:errorlint // on purpose, see above
+	case *net.OpError:
+		if call, ok := op.Err.(*os.SyscallError); ok { //nolint:errorlint // as above
 			return call.Err.Error()
 		}
 		return op.Err.Error()

@@ -282,9 +282,9 @@ func TestNotFoundSaysWhatToSet(t *testing.T) {
 
 func TestFromEnvReportsEveryBadVariableAtOnce(t *testing.T) {
 	_, err := resolve.FromEnv([]string{
-		"DIAL_A=:1", "MAIN_SERVER_IP=10.0.0.1:80", "DIALER_UNKNOWN=allow", "DIALER_UNKNWON=deny",
+		"DIAL_A=:1", "MAIN_SERVER_IP=10.0.0.1:80", "DIALER_UNKNOWN=allow", "DIALER_UNKNOWNS=deny",
 	})
-	for _, want := range []string{"DIAL_A: ", "MAIN_SERVER_IP: ", "DIALER_UNKNOWN: ", "DIALER_UNKNWON: "} {
+	for _, want := range []string{"DIAL_A: ", "MAIN_SERVER_IP: ", "DIALER_UNKNOWN: ", "DIALER_UNKNOWNS: "} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error does not name %s:\n%v", want, err)
 		}

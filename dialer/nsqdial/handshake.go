@@ -69,6 +69,7 @@ func handshake(ctx context.Context, conn net.Conn, name string, cfg *nsq.Config,
 		// Writes are bounded one by one from here on, reads by the server's heartbeats.
 		err = conn.SetDeadline(time.Time{})
 	}
+	h.stream.Reader = bufio.NewReader(h.stream.Reader)
 	return h.stream, id, err
 }
 
@@ -79,9 +80,11 @@ type shaker struct {
 	cfg    *nsq.Config
 }
 
+// plain reads without a buffer: nsqd sends the first bytes of a compressed stream right behind its answer, and a
+// buffer would take them from the one who has to read them.
 func plain(conn net.Conn) *stream {
 	w := bufio.NewWriter(conn)
-	return &stream{bufio.NewReader(conn), w, w.Flush}
+	return &stream{conn, w, w.Flush}
 }
 
 func (h *shaker) identify() (identity, error) {
@@ -149,7 +152,7 @@ type flusher interface {
 }
 
 func (h *shaker) upgrade(what string, r io.Reader, w flusher) error {
-	h.stream = &stream{bufio.NewReader(r), w, w.Flush}
+	h.stream = &stream{r, w, w.Flush}
 	_, err := readOK(h.stream, what)
 	return err
 }

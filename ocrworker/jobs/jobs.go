@@ -60,6 +60,7 @@ type File struct {
 // State is what a job document says of a file.
 type State int
 
+// What Classify answers.
 const (
 	Pending   State = iota // nothing yet
 	Done                   // counted, under this index or this message id

@@ -73,14 +73,13 @@ func (t *tail) String() string {
 
 func printable(line []byte) string {
 	const longest = 300
-	line = bytes.TrimSpace(line)
 	line = line[:min(len(line), longest)]
-	return strings.Map(func(r rune) rune {
+	return strings.TrimSpace(strings.Map(func(r rune) rune {
 		if !unicode.IsPrint(r) {
 			return -1
 		}
 		return r
-	}, strings.ToValidUTF8(string(line), ""))
+	}, strings.ToValidUTF8(string(line), "")))
 }
 
 // boundedBuffer keeps the first bytes that are written to it and drops the rest.

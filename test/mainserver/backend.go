@@ -81,5 +81,5 @@ func (d download) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func refuse(w http.ResponseWriter, status int, reason string) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	json.NewEncoder(w).Encode(map[string]string{"error": reason})
+	_ = json.NewEncoder(w).Encode(map[string]string{"error": reason}) // a reader that is gone is nobody's loss
 }

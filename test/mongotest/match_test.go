@@ -317,7 +317,7 @@ func TestSortOfArraysAndSeveralKeys(t *testing.T) {
 				wantSame(t, test.name, ids(t, s.run(t, doc("find", c, "sort", test.sort))), test.want)
 			})
 		}
-		for code, sort := range map[int32]bson.D{15974: doc("n", "up"), 15975: doc("n", 2), 15998: doc("n.", 1)} {
+		for code, sort := range map[int32]bson.D{15974: doc("n", "up"), 15975: doc("n", 2), 15998: doc("n..m", 1), 40353: doc("n.", 1)} {
 			wantCode(t, s.run(t, doc("find", c, "sort", sort)), code)
 		}
 		both := s.collection(t, doc("_id", 1, "a", list(1), "b", list(1)), doc("_id", 2))

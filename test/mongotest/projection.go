@@ -88,6 +88,9 @@ func checkProjectionPath(path string) error {
 	if path == "" {
 		return failf(40352, "FieldPath cannot be constructed with empty string")
 	}
+	if strings.HasSuffix(path, ".") {
+		return failf(40353, "FieldPath must not end with a '.': '%s'", path)
+	}
 	for _, part := range splitPath(path) {
 		switch {
 		case part == "":

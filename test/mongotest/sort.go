@@ -38,6 +38,9 @@ func parseSort(d bson.D) (sortOrder, error) {
 				return nil, failf(16410, "FieldPath field names may not start with '$': %s", e.Key)
 			}
 			key.path = splitPath(e.Key)
+			if strings.HasSuffix(e.Key, ".") {
+				return nil, failf(40353, "FieldPath must not end with a '.': '%s'", e.Key)
+			}
 			if slices.Contains(key.path, "") {
 				return nil, failf(15998, "FieldPath field names may not be empty strings: '%s'", e.Key)
 			}

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/cheggaaa/pb/v3"
+	"github.com/mattn/go-isatty"
 
 	"github.com/gvpocr/worker/test/backend"
 	"github.com/gvpocr/worker/test/samples"
@@ -84,7 +85,7 @@ func run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	defer b.Close()
+	defer func() { err = errors.Join(err, b.Close()) }()
 	id, err := publish(ctx, b, job)
 	if err != nil {
 		return err
@@ -177,15 +178,23 @@ func follow(ctx context.Context, b *backend.Backend, id string, w *worker) (back
 	})
 	defer silence.Stop()
 
-	bar := pb.New(0).SetTemplateString(`Recognizing {{counters . }} {{bar . }} {{percent . }} {{etime . }}`).Start()
-	counted := 0
-	job, err := b.Wait(ctx, id, func(j backend.Job) {
-		bar.SetTotal(int64(j.PublishedCount)).SetCurrent(int64(j.ConsumedCount))
+	show, finish := progress()
+	defer finish()
+	counted := -1
+	return b.Wait(ctx, id, func(j backend.Job) {
 		if j.ConsumedCount > counted {
 			counted = j.ConsumedCount
 			silence.Reset(pageTime)
+			show(j.ConsumedCount, j.PublishedCount)
 		}
 	})
-	bar.Finish()
-	return job, err
+}
+
+// progress shows a bar on a terminal, and a line for each page elsewhere.
+func progress() (show func(done, of int), finish func()) {
+	if !isatty.IsTerminal(os.Stderr.Fd()) {
+		return func(done, of int) { fmt.Printf("Recognized %d of %d pages\n", done, of) }, func() {}
+	}
+	bar := pb.New(0).SetTemplateString(`Recognizing {{counters . }} {{bar . }} {{percent . }} {{etime . }}`).Start()
+	return func(done, of int) { bar.SetTotal(int64(of)).SetCurrent(int64(done)) }, func() { bar.Finish() }
 }

@@ -165,7 +165,9 @@ func terminate(cmd *exec.Cmd, wait func() error) error {
 	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return err
 	}
-	kill := time.AfterFunc(20*time.Second, func() { cmd.Process.Kill() })
+	kill := time.AfterFunc(20*time.Second, func() {
+		_ = cmd.Process.Kill() // it may have ended in this moment
+	})
 	defer kill.Stop()
 	return wait()
 }

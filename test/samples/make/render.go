@@ -86,7 +86,7 @@ func (p page) layOut(ctx context.Context, text string, width float64, heading bo
 	if err != nil {
 		return nil, err
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }() // a temporary folder
 	file := filepath.Join(dir, "column.png")
 
 	markup := html.EscapeString(text)
