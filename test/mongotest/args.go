@@ -32,6 +32,9 @@ func (a *args) take(name string) (any, bool) {
 	}
 	v := a.rest[i].Value
 	a.rest = append(a.rest[:i], a.rest[i+1:]...)
+	if position(a.rest, name) >= 0 {
+		a.fail(failf(codeDuplicateField, "BSON field '%s.%s' is a duplicate field", a.command, name))
+	}
 	return v, true
 }
 

@@ -464,6 +464,7 @@ func TestWhatEveryCommandChecks(t *testing.T) {
 			{"an unknown field", doc("find", c, "frob", 1), 40415},
 			{"an unknown field of a statement", doc("update", c, "updates", list(doc("q", doc(), "u", doc("$set", doc("a", 1)), "frob", 1))), 40415},
 			{"a missing field", doc("insert", c), 40414},
+			{"a field given twice", append(doc("find", c, "limit", 1), doc("limit", 2)...), 40413},
 			{"a field of the wrong type", doc("find", c, "filter", 1), 14},
 			{"an option of the wrong type", doc("find", c, "limit", "1"), 14},
 			{"a flag of the wrong type", insert("ordered", "yes"), 14},

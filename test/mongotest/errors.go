@@ -52,6 +52,7 @@ const (
 	codeUpdateTooLarge             code = 17419
 	codeUpsertTooLarge             code = 17420
 	codeUnknownField               code = 40415
+	codeDuplicateField             code = 40413
 	codeMissingField               code = 40414
 )
 

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"testing"
-	"time"
 
 	"github.com/gvpocr/worker/test/mongotest"
 	bsonv1 "go.mongodb.org/mongo-driver/bson"
@@ -130,8 +129,9 @@ func start(t *testing.T, cfg mongotest.Config) *mongotest.Server {
 }
 
 func ctxOf(t *testing.T) context.Context {
-	// Not t.Context: it ends before cleanups run.
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	// Not t.Context, which ends before cleanups run; and without a deadline,
+	// of which driver v2 would make a maxTimeMS in every command.
+	ctx, cancel := context.WithCancel(context.Background())
 	t.Cleanup(cancel)
 	return ctx
 }
