@@ -58,6 +58,9 @@ func (s *system) named() Resolver { return nil }
 // FromEnv builds the usual chain from environ, which is in the form of os.Environ:
 //
 //   - DIAL_<NAME> lines (see [Env]);
+//   - DIALER_SRV_DOMAIN, the domain whose SRV records say where services are (see [SRV]); DIALER_SRV_SERVER has the
+//     name servers to ask for them and for srv: parts of targets, host[:port] and comma separated, instead of those of
+//     /etc/resolv.conf;
 //   - MAIN_SERVER_IP, the main server's address or host name (see [MainServer]);
 //   - for other names what DIALER_UNKNOWN says: "system" (the default) asks ordinary DNS; "deny" refuses them, IP
 //     addresses included, so that the program reaches nothing that was not named; "main-server" asks DNS and takes a
@@ -83,8 +86,20 @@ func FromEnv(environ []string) (Resolver, error) {
 		}
 	}
 
-	r, err := Env(environ)
+	var servers []string
+	if list := vars["DIALER_SRV_SERVER"]; list != "" {
+		var err error
+		if servers, err = parseServers(strings.Split(list, ",")); err != nil {
+			errs = append(errs, fmt.Errorf("DIALER_SRV_SERVER: %w", err))
+		}
+	}
+	dns := SRVConfig{}.ask(servers)
+	r, err := newEnv(environ, dns)
 	add("", r, err)
+	if domain := vars["DIALER_SRV_DOMAIN"]; domain != "" {
+		r, err := newSRV(domain, dns)
+		add("DIALER_SRV_DOMAIN", r, err)
+	}
 	host := vars["MAIN_SERVER_IP"]
 	if host != "" {
 		r, err := MainServer(host)

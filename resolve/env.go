@@ -10,14 +10,20 @@ import (
 // env answers from DIAL_ variables.
 type env struct {
 	entries map[string]entry // by variable
+	dns     *nameServers
 }
 
 // Env answers from variables of environ, which is in the form of os.Environ: DIAL_MONGODB_PROXY=10.0.0.1 says where
 // mongodb-proxy is. The variable is DIAL_ and the name in upper case, with '-' and '.' as '_'; the value is a target
 // (see [Target]); an empty value is as good as none. The aliases of a main server's service share the entry of its
-// name, port included, unless they have one of their own. The error joins every bad variable.
+// name, port included, unless they have one of their own. For srv: parts of a target the name servers of
+// /etc/resolv.conf are asked. The error joins every bad variable.
 func Env(environ []string) (Resolver, error) {
-	e := &env{entries: map[string]entry{}}
+	return newEnv(environ, SRVConfig{}.ask(nil))
+}
+
+func newEnv(environ []string, dns *nameServers) (Resolver, error) {
+	e := &env{entries: map[string]entry{}, dns: dns}
 	var errs []error
 	for _, line := range environ {
 		name, value, _ := strings.Cut(line, "=")
@@ -50,10 +56,10 @@ func checkVariable(name string) error {
 	return nil
 }
 
-func (e *env) Resolve(_ context.Context, host, port string) (Answer, error) {
+func (e *env) Resolve(ctx context.Context, host, port string) (Answer, error) {
 	for _, name := range withService(host) {
 		if entry, ok := e.entries[variable(name)]; ok {
-			return Answer{Endpoints: entry.target.Endpoints(port), Source: entry.source}, nil
+			return entry.answer(ctx, host, port, e.dns)
 		}
 	}
 	return Answer{}, notFound(host, "env "+variable(host))

@@ -4,7 +4,8 @@
 // environment ([Env]: DIAL_MONGODB_PROXY=10.0.0.1), follow from the main server's address ([MainServer]) or be left to
 // ordinary DNS ([System]). [Chain] puts resolvers in an order; [FromEnv] builds the usual chain.
 //
-// Every Resolver of this package is safe for concurrent use and holds no connection and no goroutine.
+// Every Resolver of this package is safe for concurrent use and holds no connection and no goroutine, except for a
+// [Cache], which is to be closed.
 package resolve
 
 import (
@@ -29,6 +30,7 @@ type Answer struct {
 	TTL       time.Duration // 0 = unknown
 	Source    string        // which resolver answered: "env DIAL_MONGODB_PROXY"
 	Stale     bool          // served past its TTL because a refresh failed
+	Partial   bool          // some of the name's hosts could not be resolved, or the answer was cut off
 }
 
 // Resolver turns host and port, as a program asked for them, into endpoints.

@@ -12,19 +12,15 @@ import (
 // static answers from a fixed table.
 type static struct {
 	entries map[string]entry // by canonical name, or name:port
-}
-
-type entry struct {
-	target Target
-	source string
+	dns     *nameServers
 }
 
 // Static answers from a table that is fixed in the program. A key is a name, or a name and a port
 // ("nsqd-proxy:4151"), which goes before the name alone; a value is a target (see [Target]). The aliases of a main
-// server's service share the entry of its name, port included, unless they have one of their own. The error joins
-// every bad entry.
+// server's service share the entry of its name, port included, unless they have one of their own. For srv: parts of a
+// target the name servers of /etc/resolv.conf are asked. The error joins every bad entry.
 func Static(targets map[string]string) (Resolver, error) {
-	s := &static{entries: make(map[string]entry, len(targets))}
+	s := &static{entries: make(map[string]entry, len(targets)), dns: SRVConfig{}.ask(nil)}
 	var errs []error
 	for _, key := range slices.Sorted(maps.Keys(targets)) {
 		name, port, err := splitAddress(key)
@@ -52,11 +48,11 @@ func tableKey(name, port string) string {
 	return net.JoinHostPort(canonical(name), port)
 }
 
-func (s *static) Resolve(_ context.Context, host, port string) (Answer, error) {
+func (s *static) Resolve(ctx context.Context, host, port string) (Answer, error) {
 	for _, name := range withService(host) {
 		for _, key := range []string{tableKey(name, port), tableKey(name, "")} {
 			if e, ok := s.entries[key]; ok {
-				return Answer{Endpoints: e.target.Endpoints(port), Source: e.source}, nil
+				return e.answer(ctx, host, port, s.dns)
 			}
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"time"
 )
 
 // system answers IP addresses with themselves and asks ordinary DNS for names.
@@ -56,10 +57,15 @@ func address(ip netip.Addr, port string) Endpoint {
 
 // Addresses answers as r does, with every host name in the answer replaced by its addresses, which it asks of dns (nil
 // means net.DefaultResolver); an address keeps the priority and the weight of its name. Names that could not be
-// resolved are left out as long as an endpoint remains.
+// resolved are left out as long as an endpoint remains, and the answer is Partial then. The TTL of an answer whose names
+// were replaced is unknown if it was above 30 s.
 func Addresses(r Resolver, dns *net.Resolver) Resolver {
 	return &addresses{names: r, dns: cmp.Or(dns, net.DefaultResolver)}
 }
+
+// maxExpandedTTL bounds what is believed of an answer whose host names were replaced by addresses: how long those are
+// good net.Resolver does not tell.
+const maxExpandedTTL = 30 * time.Second
 
 type addresses struct {
 	names Resolver
@@ -82,6 +88,12 @@ func (a *addresses) Resolve(ctx context.Context, host, port string) (Answer, err
 	if len(answer.Endpoints) == 0 {
 		// Not ErrNotFound, whatever DNS says: the name is known, and no other resolver is to be asked for it.
 		return Answer{}, fmt.Errorf("%s is %s: %w", host, answer.Source, errors.Join(errs...))
+	}
+	if errors.Join(errs...) != nil {
+		answer.Partial = true
+	}
+	if answer.TTL > maxExpandedTTL {
+		answer.TTL = 0
 	}
 	return answer, nil
 }

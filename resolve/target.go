@@ -19,6 +19,12 @@ const maxParts = 256
 //	10.0.0.1:27018                           another port
 //	10.0.0.1,10.0.0.2*3                      equals; the second gets three of four dials
 //	10.0.0.1,10.0.0.2|standby.example.org    what follows | is tried when the part before it fails
+//	srv:_mongodb._tcp.example.org            what these SRV records say, port included
+//
+// The priorities and weights of SRV records order them within the part: the best of them stand equal to the parts that
+// a comma joins them to, and all go before what follows the next |. Their name is absolute. [Static] and [Env] ask for
+// the records (see [SRV] for how); a part without an answer is left out as long as an endpoint remains, and the answer
+// is Partial unless the records said that there is no such service.
 //
 // IPv6 addresses stand in brackets where a port follows: [2001:db8::1]:27017. The zero Target has no endpoints.
 type Target struct {
@@ -26,6 +32,7 @@ type Target struct {
 }
 
 type part struct {
+	srv      string // the name of SRV records, in the place of host, port and weight
 	host     string // an address without brackets, or a host name
 	port     string // empty = the port that was asked for
 	priority uint16
@@ -63,8 +70,14 @@ func parsePart(s string) (part, error) {
 	if strings.Contains(s, "://") {
 		return part{}, errors.New("write host or host:port, not a URL")
 	}
-	p := part{weight: 1}
 	address, weight, weighed := strings.Cut(s, "*")
+	if name, ok := strings.CutPrefix(address, "srv:"); ok && checkPort(name) != nil { // srv:27017 is a host
+		if weighed {
+			return part{}, errors.New("a srv: part has no weight of its own: its records have theirs")
+		}
+		return part{srv: name}, checkSRVName(name)
+	}
+	p := part{weight: 1}
 	if weighed {
 		n, err := strconv.ParseUint(weight, 10, 16)
 		if err != nil || n == 0 {
@@ -75,6 +88,14 @@ func parsePart(s string) (part, error) {
 	var err error
 	p.host, p.port, err = splitAddress(address)
 	return p, err
+}
+
+func checkSRVName(name string) error {
+	labels := strings.Split(strings.TrimSuffix(name, "."), ".")
+	if len(labels) < 3 || !strings.HasPrefix(labels[0], "_") || !strings.HasPrefix(labels[1], "_") {
+		return errors.New("after srv: write the name of SRV records, like _mongodb._tcp.example.org")
+	}
+	return checkHostName(name)
 }
 
 // splitAddress reads host, host:port, [ipv6], [ipv6]:port, and an IPv6 address without brackets or port.
@@ -156,9 +177,13 @@ func (t Target) String() string {
 		default:
 			b.WriteByte('|')
 		}
-		if p.port == "" {
+		switch {
+		case p.srv != "":
+			b.WriteString("srv:" + p.srv)
+			continue
+		case p.port == "":
 			b.WriteString(p.host)
-		} else {
+		default:
 			b.WriteString(net.JoinHostPort(p.host, p.port))
 		}
 		if p.weight != 1 {
@@ -169,14 +194,17 @@ func (t Target) String() string {
 }
 
 // Endpoints returns the target's endpoints in the order of the text; a part without a port gets port. Host names stay
-// names: the dialer turns them into addresses. The weight of a part that has none is 1.
+// names: the dialer turns them into addresses. The weight of a part that has none is 1. The srv: parts are left out:
+// DNS has to be asked for them.
 func (t Target) Endpoints(port string) []Endpoint {
-	endpoints := make([]Endpoint, len(t.parts))
-	for i, p := range t.parts {
-		endpoints[i] = Endpoint{
-			Addr:     net.JoinHostPort(p.host, cmp.Or(p.port, port)),
-			Priority: p.priority,
-			Weight:   p.weight,
+	endpoints := make([]Endpoint, 0, len(t.parts))
+	for _, p := range t.parts {
+		if p.srv == "" {
+			endpoints = append(endpoints, Endpoint{
+				Addr:     net.JoinHostPort(p.host, cmp.Or(p.port, port)),
+				Priority: p.priority,
+				Weight:   p.weight,
+			})
 		}
 	}
 	return endpoints

@@ -23,6 +23,10 @@ var goodTargets = []struct {
 	{"10.0.0.1,10.0.0.2|standby.example.org:27018", []resolve.Endpoint{
 		{"10.0.0.1:27017", 0, 1}, {"10.0.0.2:27017", 0, 1}, {"standby.example.org:27018", 1, 1},
 	}},
+	{"srv:_mongodb._tcp.example.org", []resolve.Endpoint{}},
+	{"srv:_mongodb._tcp.Example.org.|10.0.0.1,srv:_m._tcp.example.com|srv:27017*3", []resolve.Endpoint{
+		{"10.0.0.1:27017", 1, 1}, {"srv:27017", 2, 3},
+	}},
 	{"a*3,b:1*65535|c|d", []resolve.Endpoint{{"a:27017", 0, 3}, {"b:1", 0, 65535}, {"c:27017", 1, 1}, {"d:27017", 2, 1}}},
 }
 
@@ -50,6 +54,15 @@ var badTargets = []struct{ text, want string }{
 	{strings.Repeat("a", 64), "each label"},
 	{strings.Repeat("a.", 200) + "a", "1 to 253"},
 	{"http://10.0.0.1:4161", "not a URL"},
+	{"srv:", "after srv:"},
+	{"srv:example.org", "after srv:"},
+	{"srv:_mongodb._tcp", "after srv:"},
+	{"srv:_mongodb.tcp.example.org", "after srv:"},
+	{"srv:_mongodb._tcp.example.org*3", "no weight of its own"},
+	{"srv:_mongodb._tcp.example.org:27017", "letters, digits"},
+	{"srv:_mongodb._tcp.example..org", "each label"},
+	{"srv:_mongodb._tcp.10.0.0.1", "neither an IP address nor a host name"},
+	{"a|srv:admin:s3cret@db", "not shown"},
 	{strings.Repeat("a,", 256) + "a", "more than 256 parts"},
 }
 
