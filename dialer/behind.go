@@ -24,7 +24,7 @@ type Behind struct {
 // ordinary DNS is asked last for a name without a dot, since what it finds for "mongodb" or a container's id is
 // hardly the server that was meant.
 func (d *Dialer) Behind(name string) *Behind {
-	return &Behind{d, &behind{name: name, all: d.resolver, named: resolve.Named(d.resolver)}}
+	return &Behind{d, &behind{name: name, all: d.cache, named: resolve.Named(d.cache)}}
 }
 
 // DialContext is [Dialer.DialContext] for an address that the service handed out.
@@ -34,7 +34,7 @@ func (b *Behind) DialContext(ctx context.Context, network, address string) (net.
 
 // Do is [Dialer.Do] for an address that the service handed out.
 func (b *Behind) Do(ctx context.Context, address string, connect func(ctx context.Context, addr string) error) error {
-	return b.dialer.dial(ctx, b.resolver, "tcp", address, connect)
+	return b.dialer.do(ctx, b.resolver, address, connect)
 }
 
 type behind struct {

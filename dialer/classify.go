@@ -1,10 +1,15 @@
 package dialer
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
+	"os"
+	"slices"
 	"strconv"
+	"syscall"
+	"time"
 
 	"github.com/gvpocr/worker/resolve"
 )
@@ -14,16 +19,59 @@ func (e *DialError) permanent() bool {
 	switch {
 	case e.final:
 		return true
+	case e.unresolved == nil && len(e.Attempts) > 0 && !slices.ContainsFunc(e.Attempts, func(a Attempt) bool { return !refusedCertificate(a.Err) }):
+		// Every server has a certificate that is not for this name, or has expired. Somebody has to mend that.
+		return true
 	case e.unresolved == nil:
 		// An endpoint that refuses, is silent or can't be reached may be back in a second.
 		return false
-	case errors.Is(e.unresolved, resolve.ErrNotFound):
+	case errors.Is(e.unresolved, resolve.ErrNotFound), errors.Is(e.unresolved, resolve.ErrAbsent):
 		// Nobody knows the name. Waiting would turn a misspelled name into a hang of a whole budget.
 		return true
 	default:
 		// A name server that does not answer, or a target whose host DNS lost, may be back.
 		return false
 	}
+}
+
+// classify says how an attempt failed, and whether that says anything about the endpoint. ctx is what bounded the attempt.
+func (d *Dialer) classify(ctx context.Context, a Attempt) (kind failureKind, counts bool) {
+	if _, ok := errors.AsType[*permanentError](a.Err); ok {
+		return 0, false // the server answered, and refuses what was asked
+	}
+	if errors.Is(ctx.Err(), context.Canceled) {
+		return 0, false // the caller or Close
+	}
+	for _, ours := range []error{
+		syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, // this process or machine is full
+		syscall.EAFNOSUPPORT, syscall.EINVAL, syscall.EADDRNOTAVAIL, // it can't dial such an address
+	} {
+		if errors.Is(a.Err, ours) {
+			return 0, false
+		}
+	}
+	kind = kindOf(a.Err)
+	if kind == silentFailure && a.Elapsed < d.patience()-slowResolve && ctx.Err() != nil {
+		return 0, false // the caller's own deadline was shorter than ours, or the budget ended
+	}
+	return kind, true
+}
+
+func kindOf(err error) failureKind {
+	timeout, ok := errors.AsType[net.Error](err)
+	if ok && timeout.Timeout() || errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, context.DeadlineExceeded) {
+		return silentFailure
+	}
+	return fastFailure
+}
+
+// patience is how long an attempt lasts if nothing outside ends it.
+func (d *Dialer) patience() time.Duration {
+	p := d.cfg.ConnectTimeout
+	if d.cfg.Budget > 0 && (p <= 0 || d.cfg.Budget < p) {
+		p = d.cfg.Budget
+	}
+	return p
 }
 
 // splitAddress checks what the caller asked for, before anything is resolved.

@@ -6,8 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"net"
 	"os"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/gvpocr/worker/internal/environ"
@@ -32,22 +35,87 @@ type Config struct {
 	// over the endpoints without waiting.
 	Budget time.Duration
 
+	// AttemptDelay is how long one endpoint may take before the next is tried beside it. Zero means 250 ms (RFC 8305,
+	// section 5); negative means that the next is tried only when one has failed.
+	AttemptDelay time.Duration
+
+	// Breaker says when an endpoint is no longer dialed, and how it is found to be back.
+	Breaker BreakerConfig
+
+	// Spares says for how many dials of a logical name connections are kept ready. Default none. Not for nsqd, which waits
+	// for a silent connection when it is stopped (nsqio/nsq#1534).
+	Spares map[string]int
+
+	// SpareIdle is how long a spare is kept, ± 10 %: servers and NATs drop silent connections. Zero means 60 s; negative
+	// is refused.
+	SpareIdle time.Duration
+
+	// TLS secures the connections of logical names. Do, whose connections are its caller's, does not.
+	TLS map[string]TLSConfig
+
+	// Cache configures the cache of the Resolver's answers. It is not read if Resolver is a *resolve.Cache, which is
+	// used as it is and stays the caller's to close.
+	Cache resolve.CacheConfig
+
+	// Faults makes dials fail as planned, for tests. Nil means none.
+	Faults *Faults
+
+	// Trace is called as dials go on. Nil means none.
+	Trace *Trace
+
 	// KeepAlive is set on every TCP connection. A zero Idle, Interval or Count means 15 s, 5 s and 3, with which a
 	// vanished peer is noticed in 30 s on an idle connection; a negative Idle means no keepalive. Enable is not read.
 	KeepAlive net.KeepAliveConfig
+
+	// UserTimeout is how long sent data may stay unacknowledged before a TCP connection is given up, on Linux; keepalive
+	// is silent in that time. Zero means 30 s, negative the system's own (about 15 min).
+	UserTimeout time.Duration
 
 	// Logger gets what names resolve to, whenever that changes, and on level debug the attempts that failed. Nil means
 	// silent.
 	Logger *slog.Logger
 }
 
+// BreakerConfig configures the breaker that each endpoint has. It opens after Failures failures in a row, or when at
+// least Ratio of at least MinDials dials within Window failed. Then nobody dials the endpoint but the probe; its success
+// closes the breaker.
+type BreakerConfig struct {
+	Failures int           // in a row; default 5; negative means no breaker
+	Ratio    float64       // default 0.5; negative means that only the row counts
+	MinDials int           // default 10
+	Window   time.Duration // default 30 s
+
+	// ProbeMin and ProbeMax are the shortest and the longest time between probes after failures that came at once
+	// (refused, reset): random in between, so that a fleet does not come back in step. Default 100 ms and 1 s. After
+	// silence the time is random in 0.5 to 1.5 times 1 s, doubling to 5 s.
+	ProbeMin, ProbeMax time.Duration
+	ProbeTimeout       time.Duration // of one probe; default 2 s
+}
+
+func (c BreakerConfig) withDefaults() BreakerConfig {
+	c.Failures = cmp.Or(c.Failures, 5)
+	c.Ratio = cmp.Or(c.Ratio, 0.5)
+	if c.Ratio < 0 {
+		c.Ratio = math.Inf(1)
+	}
+	c.MinDials = cmp.Or(c.MinDials, 10)
+	c.Window = cmp.Or(c.Window, 30*time.Second)
+	c.ProbeMin = cmp.Or(c.ProbeMin, 100*time.Millisecond)
+	c.ProbeMax = max(cmp.Or(c.ProbeMax, time.Second), c.ProbeMin)
+	c.ProbeTimeout = cmp.Or(c.ProbeTimeout, 2*time.Second)
+	return c
+}
+
 // Defaults of Config, with their reasons there.
 const (
+	defaultAttemptDelay      = 250 * time.Millisecond
 	defaultConnectTimeout    = 5 * time.Second
 	defaultBudget            = 15 * time.Second
 	defaultKeepAliveIdle     = 15 * time.Second
 	defaultKeepAliveInterval = 5 * time.Second
 	defaultKeepAliveCount    = 3
+	defaultUserTimeout       = 30 * time.Second
+	defaultSpareIdle         = 60 * time.Second
 )
 
 func (c Config) withDefaults() Config {
@@ -60,20 +128,45 @@ func (c Config) withDefaults() Config {
 	}
 	c.ConnectTimeout = cmp.Or(c.ConnectTimeout, defaultConnectTimeout)
 	c.Budget = cmp.Or(c.Budget, defaultBudget)
+	c.AttemptDelay = cmp.Or(c.AttemptDelay, defaultAttemptDelay)
+	c.Breaker = c.Breaker.withDefaults()
+	if c.Trace == nil {
+		c.Trace = &Trace{}
+	}
 	c.KeepAlive.Enable = c.KeepAlive.Idle >= 0
 	c.KeepAlive.Idle = cmp.Or(c.KeepAlive.Idle, defaultKeepAliveIdle)
 	c.KeepAlive.Interval = cmp.Or(c.KeepAlive.Interval, defaultKeepAliveInterval)
 	c.KeepAlive.Count = cmp.Or(c.KeepAlive.Count, defaultKeepAliveCount)
+	c.SpareIdle = cmp.Or(c.SpareIdle, defaultSpareIdle)
+	c.UserTimeout = cmp.Or(c.UserTimeout, defaultUserTimeout)
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
 	return c
 }
 
+// maxSpares bounds the silent connections that one name may hold at a server.
+const maxSpares = 100
+
 func (c Config) validate() error {
 	if c.KeepAlive.Interval < 0 || c.KeepAlive.Count < 0 {
 		return fmt.Errorf("dialer: KeepAlive: Interval %v and Count %d must not be negative (a negative Idle turns keepalive off)",
 			c.KeepAlive.Interval, c.KeepAlive.Count)
+	}
+	for name, n := range c.Spares {
+		if n < 0 || n > maxSpares {
+			return fmt.Errorf("dialer: Spares: %s: %d is not 0 to %d", name, n, maxSpares)
+		}
+	}
+	if c.SpareIdle < 0 {
+		return fmt.Errorf("dialer: SpareIdle: %v is negative", c.SpareIdle)
+	}
+	if err := validateFaults(c.Faults); err != nil {
+		return err
+	}
+	b := c.Breaker
+	if b.MinDials < 0 || b.Window < 0 || b.ProbeMin < 0 || b.ProbeMax < 0 || b.ProbeTimeout < 0 {
+		return fmt.Errorf("dialer: Breaker: only Failures and Ratio may be negative: %+v", b)
 	}
 	return nil
 }
@@ -85,16 +178,25 @@ type variables struct {
 	KeepAliveIdle     time.Duration `env:"DIALER_KEEPALIVE_IDLE"`
 	KeepAliveInterval time.Duration `env:"DIALER_KEEPALIVE_INTERVAL"`
 	KeepAliveCount    int           `env:"DIALER_KEEPALIVE_COUNT"`
+	AttemptDelay      time.Duration `env:"DIALER_ATTEMPT_DELAY"`
+	UserTimeout       time.Duration `env:"DIALER_USER_TIMEOUT"`
+	CacheFile         string        `env:"DIALER_CACHE_FILE"`
+	Spares            string        `env:"DIALER_SPARES"`
+	SpareIdle         time.Duration `env:"DIALER_SPARE_IDLE"`
+	TLS               string        `env:"DIALER_TLS"`
 }
 
 // ConfigFromEnv reads a Config from environ, which is in the form of os.Environ: where names are from DIAL_<NAME>,
 // MAIN_SERVER_IP and DIALER_UNKNOWN (see resolve.FromEnv), the rest from DIALER_CONNECT_TIMEOUT, DIALER_BUDGET,
-// DIALER_KEEPALIVE_IDLE, DIALER_KEEPALIVE_INTERVAL and DIALER_KEEPALIVE_COUNT. The error joins every bad variable,
-// unknown DIALER_ settings among them.
+// DIALER_ATTEMPT_DELAY, DIALER_KEEPALIVE_IDLE, DIALER_KEEPALIVE_INTERVAL, DIALER_KEEPALIVE_COUNT, DIALER_USER_TIMEOUT,
+// DIALER_CACHE_FILE, DIALER_SPARES, DIALER_SPARE_IDLE and DIALER_TLS. The error joins every bad variable, unknown DIALER_ settings among them.
 func ConfigFromEnv(environment []string) (Config, error) {
 	var v variables
 	resolver, err := resolve.FromEnv(environment)
-	if err := errors.Join(err, environ.Parse(&v, environment)); err != nil {
+	err = errors.Join(err, environ.Parse(&v, environment))
+	spares, sparesErr := parseSpares(v.Spares)
+	secured, tlsErr := parseTLS(v.TLS)
+	if err := errors.Join(err, sparesErr, tlsErr); err != nil {
 		return Config{}, err
 	}
 	cfg := Config{
@@ -106,11 +208,34 @@ func ConfigFromEnv(environment []string) (Config, error) {
 			Interval: v.KeepAliveInterval,
 			Count:    v.KeepAliveCount,
 		},
+		AttemptDelay: v.AttemptDelay,
+		UserTimeout:  v.UserTimeout,
+		Cache:        resolve.CacheConfig{File: v.CacheFile},
+		Spares:       spares,
+		SpareIdle:    v.SpareIdle,
+		TLS:          secured,
 	}
 	if err := cfg.validate(); err != nil {
 		return Config{}, err
 	}
 	return cfg, nil
+}
+
+// parseSpares reads mongodb-proxy=2,backend-proxy=1.
+func parseSpares(text string) (map[string]int, error) {
+	if text == "" {
+		return nil, nil
+	}
+	spares := map[string]int{}
+	for entry := range strings.SplitSeq(text, ",") {
+		name, number, ok := strings.Cut(strings.TrimSpace(entry), "=")
+		n, err := strconv.Atoi(number)
+		if !ok || name == "" || err != nil || n < 0 || n > maxSpares {
+			return nil, fmt.Errorf("DIALER_SPARES: %q is not name=number, with a number from 0 to %d", entry, maxSpares)
+		}
+		spares[name] = n
+	}
+	return spares, nil
 }
 
 // FromEnv returns a Dialer configured by the process's environment: see [ConfigFromEnv].

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"sync"
+	"time"
 
 	"github.com/gvpocr/worker/resolve"
 )
@@ -12,15 +13,39 @@ import (
 // the caller.
 type Dialer struct {
 	cfg      Config
-	resolver resolve.Resolver // answers with addresses
-	answers  answerLog
+	cache    *resolve.Cache // answers with addresses
+	ownCache bool           // Close closes it
+	names    nameTable
+	changed  signal               // of any breaker
+	tls      map[string]*tlsFiles // by logical name
+	faults   *faultPlan           // nil = none
 
-	ctx    context.Context // ends with Close
-	cancel context.CancelCauseFunc
+	ctx        context.Context // of what outlives a dial: losing attempts, probes; ends with Close
+	cancel     context.CancelFunc
+	background sync.WaitGroup
 
-	mu      sync.Mutex // guards closed, and that no dial begins once it is set; nothing slow under it
-	closed  bool
-	running sync.WaitGroup
+	mu        sync.Mutex // guards the fields below; nothing slow under it
+	closed    bool
+	calls     map[*call]struct{} // dials under way
+	running   sync.WaitGroup     // of calls
+	endpoints map[string]*endpoint
+	stocks    map[string]*stock // by the name that is dialed
+}
+
+// call is one dial under way.
+type call struct {
+	name          string // as it was asked for
+	network       string
+	host, port    string
+	began         time.Time
+	caller        context.Context    // bounds the dial from outside
+	ctx           context.Context    // bounds it from inside: by Close, and by the budget or, while narrow, by the connect time-out
+	cancel        context.CancelFunc // ends ctx; guarded by Dialer.mu
+	narrow        bool
+	failed        DialError
+	beforeBreaker bool // an endpoint was dialed, so the dial waits for a probe's verdict
+	behind        bool // resolved otherwise than by the Dialer's own names: its connections are no spares
+	first         [1]*endpoint
 }
 
 // New returns a Dialer. It opens no connection and resolves nothing. The error names the setting that is impossible.
@@ -29,135 +54,285 @@ func New(cfg Config) (*Dialer, error) {
 		return nil, err
 	}
 	cfg = cfg.withDefaults()
-	d := &Dialer{cfg: cfg, resolver: resolve.Addresses(cfg.Resolver, nil)}
-	d.answers.logger = cfg.Logger
-	d.ctx, d.cancel = context.WithCancelCause(context.Background())
+	d := &Dialer{cfg: cfg, calls: map[*call]struct{}{}, endpoints: map[string]*endpoint{}, stocks: map[string]*stock{}, tls: map[string]*tlsFiles{}}
+	for name, c := range cfg.TLS {
+		files, err := newTLSFiles(name, c)
+		if err != nil {
+			return nil, err
+		}
+		d.tls[name] = files
+	}
+	d.faults = newFaultPlan(cfg.Faults)
+	if cache, ok := cfg.Resolver.(*resolve.Cache); ok {
+		d.cache = cache
+	} else {
+		r := resolve.Addresses(cfg.Resolver, nil)
+		if d.faults != nil {
+			r = &faultyResolver{r, d.faults}
+		}
+		d.cache, d.ownCache = resolve.NewCache(r, cfg.Cache), true
+	}
+	d.names.logger = cfg.Logger
+	d.ctx, d.cancel = context.WithCancel(context.Background())
 	return d, nil
 }
 
 // DialContext connects to address, which is name:port with a logical name, a host name or an IP address. The network
 // is tcp, tcp4 or tcp6. The error is a *[DialError].
 func (d *Dialer) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
-	return d.dialContext(ctx, d.resolver, network, address)
+	return d.dialContext(ctx, d.cache, network, address)
 }
 
 func (d *Dialer) dialContext(ctx context.Context, r resolve.Resolver, network, address string) (net.Conn, error) {
-	var conn net.Conn
-	err := d.dial(ctx, r, network, address, func(ctx context.Context, addr string) (err error) {
-		conn, err = d.connect(ctx, network, addr)
-		return err
-	})
+	began := time.Now()
+	conn, addr, spare, err := d.connection(ctx, r, network, address)
+	d.cfg.Trace.dialed(address, addr, spare, time.Since(began), err)
 	if err != nil {
 		return nil, err
 	}
 	return conn, nil
 }
 
-// Do is for clients that dial by themselves. It calls connect with one ip:port after the other, never two at once, in
-// the order and with the retries of DialContext, until connect returns nil. An error that connect wraps in [Permanent]
-// ends it at once. The context given to connect ends with the connect time-out; a connect that ignores it is waited
-// for all the same. The error is a *[DialError].
-func (d *Dialer) Do(ctx context.Context, address string, connect func(ctx context.Context, addr string) error) error {
-	return d.dial(ctx, d.resolver, "tcp", address, connect)
+// connection returns a spare, or a connection that it dials.
+func (d *Dialer) connection(ctx context.Context, r resolve.Resolver, network, address string) (conn connection, addr string, spare bool, err error) {
+	host, _, splitErr := net.SplitHostPort(address)
+	var spares *stock
+	// Not for Behind: a spare is made for what the name means to everybody.
+	if splitErr == nil && network == "tcp" && ctx.Err() == nil && r == resolve.Resolver(d.cache) {
+		spares = d.stock(host, address)
+	}
+	if spares != nil {
+		if conn = spares.take(); conn != nil {
+			conn.state().handOut()
+			spares.refill(d.refillCall(network, address))
+			return conn, conn.state().endpoint.addr, true, nil
+		}
+	}
+	err = d.dial(ctx, r, network, address, func(c *call, endpoints []*endpoint) bool {
+		conn = d.race(c, endpoints)
+		return conn != nil
+	})
+	if err != nil {
+		return nil, "", false, err
+	}
+	conn.state().handOut()
+	if spares != nil {
+		spares.refill(d.refillCall(network, address))
+	}
+	return conn, conn.state().endpoint.addr, false, nil
 }
 
-// Close ends dials that are under way, which return [ErrClosed], and waits for them. Connections that were handed out
-// stay open. A second Close does nothing.
-func (d *Dialer) Close() error {
-	d.mu.Lock()
-	d.closed = true
-	d.mu.Unlock()
-	d.cancel(ErrClosed)
-	d.running.Wait()
+// Do is for clients that dial by themselves. It calls connect with one ip:port after the other, never two at once, in
+// the order and with the retries of DialContext, until connect returns nil. An error that connect wraps in [Permanent]
+// ends it at once, and does not count against the endpoint. The context given to connect ends with the connect
+// time-out; a connect that ignores it is waited for all the same. The error is a *[DialError].
+func (d *Dialer) Do(ctx context.Context, address string, connect func(ctx context.Context, addr string) error) error {
+	return d.do(ctx, d.cache, address, connect)
+}
+
+func (d *Dialer) do(ctx context.Context, r resolve.Resolver, address string, connect connectFunc) error {
+	return d.dial(ctx, r, "tcp", address, func(c *call, endpoints []*endpoint) bool {
+		return d.inTurn(c, endpoints, connect)
+	})
+}
+
+// tryFunc tries endpoints until one connects, and adds what failed to the call.
+type tryFunc func(c *call, endpoints []*endpoint) bool
+
+// dial is the story of one dial: resolve the name, try the endpoints whose breakers are closed, and if none answers,
+// wait and begin anew, until the budget or the caller's context ends.
+func (d *Dialer) dial(ctx context.Context, r resolve.Resolver, network, address string, try tryFunc) error {
+	c := &call{name: address, network: network, began: time.Now(), caller: ctx, behind: r != resolve.Resolver(d.cache), failed: DialError{Name: address}}
+	var err error
+	if c.host, c.port, err = splitAddress(network, address); err != nil {
+		return c.failed.because(err)
+	}
+	if err := d.begin(c); err != nil {
+		return c.failed.because(err)
+	}
+	defer d.end(c)
+
+	var retry *retry
+	for {
+		changed := d.changed.wait()
+		endpoints, open, err := d.candidates(r, c)
+		c.failed.unresolved = err
+		switch {
+		case err != nil:
+		case len(endpoints) > 0:
+			c.beforeBreaker = true
+			if len(endpoints) > 1 || time.Since(c.began) > slowResolve {
+				d.widen(c)
+			}
+			if try(c, endpoints) {
+				return nil
+			}
+		case !c.beforeBreaker:
+			return c.failed.because(open)
+		}
+		if over := d.over(c); over != nil {
+			return over
+		}
+		d.widen(c)
+		if retry == nil {
+			retry = newRetry(d.cfg.Budget, c.began)
+		}
+		d.cache.Refresh(c.host, c.port) // it may have moved, or its name server be back
+		again := false
+		if err == nil && len(endpoints) == 0 {
+			again = awaitProbe(c.ctx, changed)
+		} else {
+			again = retry.wait(c.ctx)
+		}
+		if !again {
+			if over := d.over(c); over != nil {
+				return over
+			}
+			return &c.failed
+		}
+	}
+}
+
+// over returns the dial's error if no further pass is of use, apart from the budget's end.
+func (d *Dialer) over(c *call) error {
+	switch {
+	case d.ctx.Err() != nil:
+		return c.failed.because(ErrClosed)
+	case c.caller.Err() != nil:
+		return c.failed.because(c.caller.Err())
+	case c.failed.permanent():
+		return &c.failed
+	}
 	return nil
 }
 
-// dial is the story of one dial: resolve the name, try its endpoints in order, and if none answers, wait and begin
-// anew, until the budget or the caller's context ends.
-func (d *Dialer) dial(ctx context.Context, r resolve.Resolver, network, address string, connect connectFunc) error {
-	failed := &DialError{Name: address}
-	host, port, err := splitAddress(network, address)
-	if err != nil {
-		return failed.because(err)
-	}
-	budget, end, err := d.begin(ctx)
-	if err != nil {
-		return failed.because(err)
-	}
-	defer end()
+// slowResolve is how long a name may take before the connect time-out begins anew after it.
+const slowResolve = 100 * time.Millisecond
 
-	for retry := newRetry(d.cfg.Budget); ; {
-		answer, err := r.Resolve(budget, host, port)
-		if err == nil {
-			d.answers.note(address, answer)
-			failed.unresolved = nil
-			if d.tryAll(budget, network, answer.Endpoints, connect, failed) {
-				return nil
-			}
-		} else {
-			failed.unresolved = err
-		}
-		if err := d.ended(ctx); err != nil {
-			return failed.because(err)
-		}
-		if failed.permanent() || !retry.wait(budget) {
-			if err := d.ended(ctx); err != nil {
-				return failed.because(err)
-			}
-			return failed
-		}
+// begin registers a dial. The caller must call end. Most dials end with one attempt at one endpoint, so the context is
+// bounded by what bounds that; widen is for the others.
+func (d *Dialer) begin(c *call) error {
+	var end time.Time
+	if limit := d.patience(); limit > 0 {
+		c.narrow, end = true, c.began.Add(limit)
 	}
-}
-
-// tryAll tries the endpoints one by one until one connects; what failed is added to failed.
-func (d *Dialer) tryAll(ctx context.Context, network string, endpoints []resolve.Endpoint, connect connectFunc, failed *DialError) bool {
-	ordered := order(network, endpoints)
-	if len(ordered) == 0 {
-		failed.unresolved = errNoEndpoint
-		return false
-	}
-	for _, e := range ordered {
-		if ctx.Err() != nil {
-			return false
-		}
-		a := d.attempt(ctx, e.Addr, connect)
-		if a.Err == nil {
-			return true
-		}
-		d.cfg.Logger.Debug("attempt failed", "name", failed.Name, "endpoint", a.Addr, "elapsed", a.Elapsed, "error", a.Err)
-		if failed.add(a) {
-			return false
-		}
-	}
-	return false
-}
-
-// begin registers a dial and bounds its context by the budget and by Close. The caller must call end.
-func (d *Dialer) begin(ctx context.Context) (budget context.Context, end func(), err error) {
+	c.ctx, c.cancel = bounded(c.caller, end)
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.closed {
-		return nil, nil, ErrClosed
-	}
-	d.running.Add(1)
-	budget, cancel := context.WithCancelCause(ctx)
-	stopClose := context.AfterFunc(d.ctx, func() { cancel(ErrClosed) })
-	stopTimer := func() {}
-	if d.cfg.Budget > 0 {
-		budget, stopTimer = context.WithTimeout(budget, d.cfg.Budget)
-	}
-	return budget, func() {
-		stopTimer()
-		stopClose()
-		cancel(nil)
-		d.running.Done()
-	}, nil
-}
-
-// ended returns why no attempt is of use any more, apart from the budget: the dialer is closed, or the caller is gone.
-func (d *Dialer) ended(ctx context.Context) error {
-	if d.ctx.Err() != nil {
+		c.cancel()
 		return ErrClosed
 	}
-	return ctx.Err()
+	d.calls[c] = struct{}{}
+	d.running.Add(1)
+	return nil
+}
+
+// bounded returns a context that ends at end, unless that is zero.
+func bounded(ctx context.Context, end time.Time) (context.Context, context.CancelFunc) {
+	if end.IsZero() {
+		return context.WithCancel(ctx)
+	}
+	return context.WithDeadline(ctx, end)
+}
+
+// widen bounds the dial by its budget.
+func (d *Dialer) widen(c *call) {
+	if !c.narrow {
+		return
+	}
+	c.narrow = false
+	var end time.Time
+	if d.cfg.Budget > 0 {
+		end = c.began.Add(d.cfg.Budget)
+	}
+	ctx, cancel := bounded(c.caller, end)
+	d.mu.Lock()
+	last := c.cancel
+	c.ctx, c.cancel = ctx, cancel
+	closed := d.closed
+	d.mu.Unlock()
+	last()
+	if closed {
+		cancel()
+	}
+}
+
+// awaitProbe waits until a breaker changes. Now and then it lets the name be asked for again: it may have moved.
+func awaitProbe(ctx context.Context, changed <-chan struct{}) bool {
+	timer := time.NewTimer(time.Second)
+	defer timer.Stop()
+	select {
+	case <-changed:
+	case <-timer.C:
+	case <-ctx.Done():
+		return false
+	}
+	return true
+}
+
+func (d *Dialer) end(c *call) {
+	c.cancel()
+	d.mu.Lock()
+	delete(d.calls, c)
+	d.mu.Unlock()
+	d.running.Done()
+}
+
+// goOn runs what outlives a dial, unless the Dialer is closed. Close waits for it.
+func (d *Dialer) goOn(f func()) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if !d.closed {
+		d.background.Go(f)
+	}
+	return !d.closed
+}
+
+// Close ends dials that are under way, which return [ErrClosed], probes and losing attempts, and waits for them.
+// Connections that were handed out stay open. A second Close does nothing.
+func (d *Dialer) Close() error {
+	d.mu.Lock()
+	d.closed = true
+	calls := make([]context.CancelFunc, 0, len(d.calls))
+	for c := range d.calls {
+		calls = append(calls, c.cancel)
+	}
+	d.mu.Unlock()
+	d.cancel()
+	for _, cancel := range calls {
+		cancel()
+	}
+	d.running.Wait()
+	d.background.Wait()
+	d.dropSpares(func(*spare) bool { return true })
+	if d.ownCache {
+		return d.cache.Close()
+	}
+	return nil
+}
+
+// signal wakes whoever waits when something changes.
+type signal struct {
+	mu sync.Mutex // guards ch
+	ch chan struct{}
+}
+
+// wait returns a channel that is closed with the next change.
+func (s *signal) wait() <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ch == nil {
+		s.ch = make(chan struct{})
+	}
+	return s.ch
+}
+
+func (s *signal) broadcast() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ch != nil {
+		close(s.ch)
+		s.ch = nil
+	}
 }

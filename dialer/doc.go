@@ -6,6 +6,13 @@
 // plugs into every client that takes a dial function: the MongoDB driver's SetDialer, http.Transport's DialContext.
 // [Dialer.Do] is for clients that insist on dialing by themselves.
 //
+// Endpoints are raced: one that does not answer within 250 ms gets company by the next (RFC 8305). Each endpoint has a
+// breaker: after some failures nobody dials it but a probe, at most a second or so apart, so that a dead endpoint costs
+// nothing and its return is noticed soon. A dial that finds every breaker open fails at once with [ErrBreakerOpen].
+// Connections get keepalive and, on Linux, TCP_USER_TIMEOUT, so that a vanished peer is noticed in about 30 s. A name may
+// keep spare connections ready, and may be secured by TLS. [Dialer.Stats], [Dialer.Explain], [Dialer.Health] and [Trace]
+// show what goes on; [Faults] makes dials fail as planned, in tests of your own.
+//
 // A server often hands out the addresses of its own world, names of containers for instance. [Dialer.Behind] is a
 // dialer for such a client: it looks for a name that nobody knows on the hosts of the service that handed it out.
 package dialer

@@ -1,86 +1,168 @@
 package dialer
 
 import (
-	"cmp"
-	"log/slog"
-	"math/rand/v2"
-	"net/netip"
-	"slices"
+	"errors"
+	"fmt"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/gvpocr/worker/resolve"
 )
 
-// order returns the endpoints that network can reach, in the order in which they are tried: by priority, and within
-// one priority at random, each the next with a chance in proportion to its weight (RFC 2782).
-func order(network string, endpoints []resolve.Endpoint) []resolve.Endpoint {
-	type drawn struct {
-		resolve.Endpoint
-		key float64
-	}
-	var draws []drawn
-	for _, e := range endpoints {
-		if reaches(network, e.Addr) {
-			// The smallest of exponential variables with rates w is that of e with probability w/Σw, and again among
-			// those that remain (Efraimidis and Spirakis, "Weighted random sampling with a reservoir", 2006). Weight 0
-			// gives +Inf: after all the others.
-			draws = append(draws, drawn{e, rand.ExpFloat64() / float64(e.Weight)})
-		}
-	}
-	slices.SortFunc(draws, func(a, b drawn) int {
-		return cmp.Or(cmp.Compare(a.Priority, b.Priority), cmp.Compare(a.key, b.key))
-	})
-	ordered := make([]resolve.Endpoint, len(draws))
-	for i, d := range draws {
-		ordered[i] = d.Endpoint
-	}
-	return ordered
+// endpoint is what a Dialer knows of one ip:port, under whatever names it is dialed.
+type endpoint struct {
+	addr    string
+	host    string // the name that it was first dialed by
+	breaker *breaker
+	trials  trials
+
+	open            atomic.Int64 // connections handed out
+	background      atomic.Int64 // attempts whose dial has ended
+	dials, failures atomic.Uint64
+	openings        atomic.Uint64
+
+	mu          sync.Mutex // guards the fields below
+	used        time.Time  // when a dial last chose among it
+	lastLeft    time.Time  // when the last background attempt began
+	lastErr     error
+	lastErrAt   time.Time
+	lastSuccess time.Time
+	latency     time.Duration // moving average of successful dials
 }
 
-func reaches(network, addr string) bool {
-	ip, err := netip.ParseAddrPort(addr)
-	switch {
-	case err != nil:
+// endpointLife is how long the state of an endpoint that no dial considers is kept.
+const endpointLife = 10 * time.Minute
+
+// maxEndpoints bounds them: a program that dials ever new addresses must not grow for ever.
+const maxEndpoints = 10_000
+
+// endpoint returns the state of addr.
+func (d *Dialer) endpoint(addr, host string, now time.Time) *endpoint {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	e := d.endpoints[addr]
+	if e == nil {
+		if len(d.endpoints) >= maxEndpoints {
+			d.forgetLocked(now)
+		}
+		e = &endpoint{addr: addr, host: host, breaker: newBreaker(d.cfg.Breaker)}
+		d.endpoints[addr] = e
+	}
+	e.touch(now)
+	return e
+}
+
+// forgetLocked drops what was not used for long, or, if there is no such endpoint, those with nothing to remember.
+func (d *Dialer) forgetLocked(now time.Time) {
+	for _, life := range []time.Duration{endpointLife, 0} {
+		for addr, e := range d.endpoints {
+			if state, _ := e.breaker.snapshot(); state == Closed && e.open.Load() == 0 && now.Sub(e.lastUsed()) >= life {
+				delete(d.endpoints, addr)
+			}
+		}
+		if len(d.endpoints) < maxEndpoints {
+			return
+		}
+	}
+}
+
+func (e *endpoint) touch(now time.Time) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.used = now
+}
+
+func (e *endpoint) lastUsed() time.Time {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.used
+}
+
+// leave makes an attempt that began at began go on in the background, if there is room. One that began within coalesce
+// of another would count as the same failure, so it would only take a place.
+func (e *endpoint) leave(began time.Time) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if began.Sub(e.lastLeft).Abs() < coalesce || !e.enterBackground() {
 		return false
-	case network == "tcp4":
-		return ip.Addr().Is4()
-	case network == "tcp6":
-		return ip.Addr().Is6()
+	}
+	e.lastLeft = began
+	return true
+}
+
+// enterBackground takes one of the places for dials that nobody waits for; background.Add(-1) gives it back.
+func (e *endpoint) enterBackground() bool {
+	if e.background.Add(1) > maxBackground {
+		e.background.Add(-1)
+		return false
 	}
 	return true
 }
 
-// answerLog logs what names resolve to: each name once, and again when its answer has changed.
-type answerLog struct {
-	logger *slog.Logger
-
-	mu   sync.Mutex // guards last; nothing is logged under it
-	last map[string]string
-}
-
-// maxLogged bounds what a program that dials ever new names can make answerLog remember.
-const maxLogged = 10_000
-
-func (l *answerLog) note(name string, a resolve.Answer) {
-	addrs := make([]string, len(a.Endpoints))
-	for i, e := range a.Endpoints {
-		addrs[i] = e.Addr
+// candidates resolves the call's name and returns the endpoints to try, in order. If a breaker is open, open says why
+// that endpoint is not among them.
+func (d *Dialer) candidates(r resolve.Resolver, c *call) (closed []*endpoint, open, err error) {
+	answer, err := r.Resolve(c.ctx, c.host, c.port)
+	d.cfg.Trace.resolved(c.name, answer, err)
+	if err != nil {
+		return nil, nil, err
 	}
-	slices.Sort(addrs) // DNS rotates its answers
-	text := a.Source
-	for _, addr := range addrs {
-		text += " " + addr
+	if d.names.note(c.name, answer) {
+		d.changed.broadcast()
 	}
-	l.mu.Lock()
-	changed := l.last[name] != text
-	if changed {
-		if l.last == nil || len(l.last) >= maxLogged {
-			l.last = map[string]string{}
+	ordered := order(c.network, answer.Endpoints)
+	if len(ordered) == 0 {
+		return nil, nil, errNoEndpoint
+	}
+	now := time.Now()
+	closed = c.first[:0]
+	var skipped []skippedEndpoint
+	for _, o := range ordered {
+		e := d.endpoint(o.Addr, c.host, now)
+		state, next := e.breaker.snapshot()
+		if state == Closed {
+			closed = append(closed, e)
+			continue
 		}
-		l.last[name] = text
+		e.mu.Lock()
+		skipped = append(skipped, skippedEndpoint{o.Addr, next, e.lastErr})
+		e.mu.Unlock()
 	}
-	l.mu.Unlock()
-	if changed {
-		l.logger.Info("name resolved", "name", name, "endpoints", addrs, "by", a.Source)
+	if len(skipped) > 0 {
+		open = &openError{skipped, now}
 	}
+	return closed, open, nil
 }
+
+// ErrBreakerOpen says that an endpoint failed so often that nobody dials it until a probe finds it back.
+var ErrBreakerOpen = errors.New("breaker open")
+
+// openError says which endpoints were not dialed.
+type openError struct {
+	skipped []skippedEndpoint
+	now     time.Time
+}
+
+type skippedEndpoint struct {
+	addr      string
+	nextProbe time.Time
+	last      error
+}
+
+func (e *openError) Error() string {
+	text := ""
+	for i, s := range e.skipped {
+		if i > 0 {
+			text += "; "
+		}
+		text += fmt.Sprintf("%s: %v, next probe %s", s.addr, ErrBreakerOpen, due(s.nextProbe, e.now))
+		if s.last != nil {
+			text += ", last error: " + plain(Attempt{Err: s.last})
+		}
+	}
+	return text
+}
+
+// Unwrap leaves the last errors out: they are not of this dial.
+func (e *openError) Unwrap() error { return ErrBreakerOpen }

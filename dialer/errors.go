@@ -55,6 +55,13 @@ func (e *DialError) add(a Attempt) (final bool) {
 	return e.final
 }
 
+// skip notes an endpoint whose breaker opened before its turn, unless it was tried.
+func (e *DialError) skip(addr string) {
+	if !slices.ContainsFunc(e.Attempts, func(a Attempt) bool { return a.Addr == addr }) {
+		e.Attempts = append(e.Attempts, Attempt{Addr: addr, Err: ErrBreakerOpen})
+	}
+}
+
 // Error reads like a net.OpError: operation, target, causes.
 func (e *DialError) Error() string {
 	var causes []string

@@ -4,9 +4,11 @@ import (
 	"net"
 	"syscall"
 	"testing"
+
+	"golang.org/x/sys/unix"
 )
 
-// keepalive reads whether keepalive is on, idle and interval in seconds, and the count.
+// keepalive reads whether keepalive is on, idle and interval in seconds, the count, and the user time-out in ms.
 func keepalive(t *testing.T, conn *net.TCPConn) []int {
 	t.Helper()
 	raw, err := conn.SyscallConn()
@@ -20,6 +22,7 @@ func keepalive(t *testing.T, conn *net.TCPConn) []int {
 			{syscall.IPPROTO_TCP, syscall.TCP_KEEPIDLE},
 			{syscall.IPPROTO_TCP, syscall.TCP_KEEPINTVL},
 			{syscall.IPPROTO_TCP, syscall.TCP_KEEPCNT},
+			{syscall.IPPROTO_TCP, unix.TCP_USER_TIMEOUT},
 		} {
 			value, err := syscall.GetsockoptInt(int(fd), option[0], option[1])
 			if err != nil {

@@ -13,22 +13,22 @@ type retry struct {
 	waits backoff.BackOff
 }
 
-func newRetry(budget time.Duration) retry {
+func newRetry(budget time.Duration, began time.Time) *retry {
 	if budget < 0 {
-		return retry{&backoff.StopBackOff{}}
+		return &retry{&backoff.StopBackOff{}}
 	}
-	return retry{backoff.NewExponentialBackOff(
+	return &retry{backoff.NewExponentialBackOff(
 		backoff.WithInitialInterval(100*time.Millisecond),
 		backoff.WithMultiplier(1.6),
 		backoff.WithRandomizationFactor(0.5),
 		backoff.WithMaxInterval(5*time.Second),
-		backoff.WithMaxElapsedTime(budget),
+		backoff.WithMaxElapsedTime(budget-time.Since(began)),
 	)}
 }
 
-// wait sleeps until the next pass is due. It reports false if there is none: the budget would be used up, or ctx has
-// ended.
-func (r retry) wait(ctx context.Context) bool {
+// wait sleeps until the next pass is due. It reports false if there is none: the budget would be
+// used up, or ctx has ended.
+func (r *retry) wait(ctx context.Context) bool {
 	pause := r.waits.NextBackOff()
 	if pause == backoff.Stop {
 		return false

@@ -10,12 +10,20 @@ import (
 
 // Names are the variables that are read, in the order in which the README explains them.
 var Names = []string{
+	"DIALER_SRV_DOMAIN",
+	"DIALER_SRV_SERVER",
 	"DIALER_UNKNOWN",
 	"DIALER_CONNECT_TIMEOUT",
 	"DIALER_BUDGET",
 	"DIALER_KEEPALIVE_IDLE",
 	"DIALER_KEEPALIVE_INTERVAL",
 	"DIALER_KEEPALIVE_COUNT",
+	"DIALER_ATTEMPT_DELAY",
+	"DIALER_USER_TIMEOUT",
+	"DIALER_CACHE_FILE",
+	"DIALER_SPARES",
+	"DIALER_SPARE_IDLE",
+	"DIALER_TLS",
 }
 
 // Unknown returns one error for each DIALER_ variable in environ that nothing reads, in the order of environ.

@@ -1,0 +1,163 @@
+package dialer_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/net/nettest"
+
+	"github.com/gvpocr/worker/dialer"
+)
+
+// pair returns a connection of a dialer's and the server's end of it.
+func pair() (client, server net.Conn, stop func(), err error) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	defer listener.Close()
+	d, err := dialer.New(dialer.Config{})
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	accepted := make(chan net.Conn, 1)
+	go func() {
+		conn, _ := listener.Accept()
+		accepted <- conn
+	}()
+	client, err = d.DialContext(context.Background(), "tcp", listener.Addr().String())
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	server = <-accepted
+	return client, server, func() {
+		client.Close()
+		server.Close()
+		d.Close()
+	}, nil
+}
+
+func TestAConnectionIsAGoodNetConn(t *testing.T) {
+	nettest.TestConn(t, pair)
+}
+
+func TestAConnectionKeepsWhatATCPConnectionCanDo(t *testing.T) {
+	client, server, stop, err := pair()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stop()
+	if _, ok := client.(syscall.Conn); !ok {
+		t.Error("no SyscallConn")
+	}
+	if _, ok := client.(io.ReaderFrom); !ok {
+		t.Error("no ReadFrom: copies to it would not splice")
+	}
+	if _, ok := client.(io.WriterTo); !ok {
+		t.Error("no WriteTo: copies from it would not splice")
+	}
+	if n, ok := client.(interface{ NetConn() net.Conn }); !ok || n.NetConn() == nil {
+		t.Error("no NetConn")
+	}
+	half, ok := client.(interface{ CloseWrite() error })
+	if !ok {
+		t.Fatal("no CloseWrite")
+	}
+	if err := half.CloseWrite(); err != nil {
+		t.Error(err)
+	}
+	if _, err := server.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
+		t.Errorf("after CloseWrite the peer reads %v", err)
+	}
+	if _, err := server.Write([]byte("still open")); err != nil {
+		t.Error(err)
+	}
+	if text, err := io.ReadAll(io.LimitReader(client, 10)); err != nil || !bytes.Equal(text, []byte("still open")) {
+		t.Errorf("the other direction: %q, %v", text, err)
+	}
+}
+
+func TestADoubleCloseIsHarmlessAndSaysSo(t *testing.T) {
+	client, _, stop, err := pair()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stop()
+	if err := client.Close(); err != nil {
+		t.Error(err)
+	}
+	if err := client.Close(); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("second close: %v", err)
+	}
+}
+
+// TestManyDialsWhileEndpointsDieAndReturn looks for leaks: goroutines (TestMain), descriptors and gauges.
+func TestManyDialsWhileEndpointsDieAndReturn(t *testing.T) {
+	servers := []*mortal{newMortal(t), newMortal(t), newMortal(t)}
+	targets := ""
+	for i, s := range servers {
+		if i > 0 {
+			targets += ","
+		}
+		targets += s.addr
+	}
+	d, err := dialer.New(dialer.Config{
+		Resolver: static(t, map[string]string{"db": targets}),
+		Budget:   200 * time.Millisecond,
+		Spares:   map[string]int{"db": 2},
+		Breaker:  dialer.BreakerConfig{ProbeMin: time.Millisecond, ProbeMax: 10 * time.Millisecond},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := descriptors(t)
+	end := make(chan struct{})
+	var chaos, dials sync.WaitGroup
+	chaos.Go(func() {
+		ticker := time.NewTicker(15 * time.Millisecond)
+		defer ticker.Stop()
+		for i := 0; ; i++ {
+			select {
+			case <-ticker.C:
+				servers[i%len(servers)].toggle(t)
+			case <-end:
+				return
+			}
+		}
+	})
+	for range 200 {
+		dials.Go(func() {
+			for range 50 {
+				conn, err := d.DialContext(t.Context(), "tcp", "db:1")
+				if _, ok := errors.AsType[*dialer.DialError](err); err != nil && !ok {
+					t.Errorf("%T is not a *DialError", err)
+				}
+				if err == nil {
+					conn.Close()
+				}
+			}
+		})
+	}
+	dials.Wait()
+	close(end)
+	chaos.Wait()
+	for _, e := range d.Stats().Names[0].Endpoints {
+		if e.Open != 0 {
+			t.Errorf("%s: %d connections are counted as open", e.Addr, e.Open)
+		}
+	}
+	d.Close()
+	for _, s := range servers {
+		s.stop()
+	}
+	if after := descriptors(t); after > before {
+		t.Errorf("%d descriptors before, %d after", before, after)
+	}
+}
