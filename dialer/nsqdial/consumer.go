@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"maps"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -32,6 +31,10 @@ type Consumer struct {
 	cancel context.CancelFunc
 	links  sync.WaitGroup // discovery, and what keeps up each connection
 	nudge  chan struct{}  // a connection was lost: ask the lookupds
+
+	giveUp     chan struct{} // closed when Stop's time is up
+	giveUpOnce sync.Once
+	givenUp    atomic.Int64 // messages that were requeued then
 
 	received, finished, requeued atomic.Uint64
 
@@ -81,6 +84,7 @@ func NewConsumer(cfg ConsumerConfig, handler nsq.Handler) (*Consumer, error) {
 		logger:   logger,
 		dial:     cfg.Dialer.Behind(cfg.service(lookups)).DialContext,
 		nudge:    make(chan struct{}, 1),
+		giveUp:   make(chan struct{}),
 		max:      max(cfg.MaxInFlight, 1),
 		wanted:   map[string]*link{},
 		handling: map[*nsq.Message]*session{},
@@ -138,6 +142,7 @@ func (c *Consumer) serve(ctx context.Context, s *session) {
 	select {
 	case <-s.done:
 		c.leave(s)
+		c.takeWaiting(s) // nsqd delivers them again
 		s.close()
 		select {
 		case c.nudge <- struct{}{}:
@@ -146,12 +151,16 @@ func (c *Consumer) serve(ctx context.Context, s *session) {
 	case <-ctx.Done():
 		// After CLS nsqd sends nothing new, and takes the answers to what it has sent.
 		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
-		s.ask(closing, nsq.StartClose())
+		_ = s.ask(closing, nsq.StartClose()) // without an answer the connection ends all the same
 		cancel()
 		c.leave(s)
+		// Not before: nsqd would deliver it here again.
+		c.requeue(c.takeWaiting(s))
 		select {
 		case <-s.drained():
 		case <-s.done:
+		case <-c.giveUp:
+			c.givenUp.Add(int64(c.requeue(s.unanswered())))
 		}
 		s.finish()
 	}
@@ -172,10 +181,9 @@ func (c *Consumer) Stats() ConsumerStats {
 
 // Stop stops the intake, waits for the handlers, and closes the connections. When ctx ends first, the messages of the
 // handlers that still run are requeued, for another consumer to take at once, and Stop returns an error that says how
-// many; it does not wait for those handlers then. A second Stop waits for the first.
+// many; it does not wait for those handlers then.
 func (c *Consumer) Stop(ctx context.Context) error {
 	c.cancel()
-	c.requeue(c.takeWaiting())
 	stopped := make(chan struct{})
 	go func() {
 		defer close(stopped)
@@ -187,26 +195,27 @@ func (c *Consumer) Stop(ctx context.Context) error {
 		return nil
 	case <-ctx.Done():
 	}
-	requeued := c.requeue(c.beingHandled())
+	c.giveUpOnce.Do(func() { close(c.giveUp) })
 	c.links.Wait()
-	if requeued > 0 {
-		return fmt.Errorf("nsqdial: stop: %d messages were still being handled and went back to the queue: %w", requeued, ctx.Err())
+	if n := c.givenUp.Load(); n > 0 {
+		return fmt.Errorf("nsqdial: stop: %d messages were still being handled and went back to the queue: %w", n, ctx.Err())
 	}
 	return nil
 }
 
-func (c *Consumer) takeWaiting() []*nsq.Message {
+// takeWaiting returns the messages of s that no handler has taken, and lets none wait any more.
+func (c *Consumer) takeWaiting(s *session) (messages []*nsq.Message) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	messages := c.waiting
-	c.waiting = nil
+	s.closing = true
+	c.waiting = slices.DeleteFunc(c.waiting, func(m *nsq.Message) bool {
+		of := sessionOf(m) == s
+		if of {
+			messages = append(messages, m)
+		}
+		return of
+	})
 	return messages
-}
-
-func (c *Consumer) beingHandled() []*nsq.Message {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return slices.Collect(maps.Keys(c.handling))
 }
 
 // requeue gives back the messages that are not answered.

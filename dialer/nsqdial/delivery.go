@@ -13,9 +13,12 @@ type delivery struct {
 	session *session
 }
 
+// sessionOf returns the session that a consumer's message came from.
+func sessionOf(m *nsq.Message) *session { return m.Delegate.(*delivery).session }
+
 func (d *delivery) OnFinish(m *nsq.Message) {
 	d.session.send(nsq.Finish(m.ID))
-	d.answered(true)
+	d.answered(m, true)
 }
 
 // OnRequeue follows go-nsq: a delay of -1 grows with the message's attempts.
@@ -25,18 +28,18 @@ func (d *delivery) OnRequeue(m *nsq.Message, delay time.Duration, _ bool) {
 		delay = cfg.DefaultRequeueDelay * time.Duration(m.Attempts)
 	}
 	d.session.send(nsq.Requeue(m.ID, min(delay, cfg.MaxRequeueDelay)))
-	d.answered(false)
+	d.answered(m, false)
 }
 
 func (d *delivery) OnTouch(m *nsq.Message) {
 	d.session.send(nsq.Touch(m.ID))
 }
 
-func (d *delivery) answered(finished bool) {
+func (d *delivery) answered(m *nsq.Message, finished bool) {
 	s := d.session
 	s.mu.Lock()
-	s.inFlight--
-	if s.inFlight == 0 && s.idle != nil {
+	delete(s.held, m)
+	if len(s.held) == 0 && s.idle != nil {
 		close(s.idle)
 		s.idle = nil
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"math/rand/v2"
 	"net"
+	"slices"
 	"time"
 )
 
@@ -39,7 +40,10 @@ func (c *Consumer) discover(lookups *lookup) {
 	defer direct.Stop()
 	failing := false
 	for {
-		f, answered := lookups.ask(c.ctx)
+		f := lookups.ask(c.ctx, func(nsqds []string) {
+			direct.Stop()
+			c.want(nsqds, false)
+		})
 		if c.ctx.Err() != nil {
 			return
 		}
@@ -49,11 +53,7 @@ func (c *Consumer) discover(lookups *lookup) {
 			c.logger.Info("nsqlookupd answers again")
 		}
 		failing = f.err != nil
-		if answered {
-			direct.Stop()
-			c.want(f.nsqds, false)
-			c.forget(f)
-		}
+		c.forget(f)
 		timer := time.NewTimer(c.untilNextLookup())
 		select {
 		case <-timer.C:
@@ -96,9 +96,9 @@ func (c *Consumer) want(addresses []string, direct bool) {
 	}
 }
 
-// forget gives up what the lookupds don't list: direct connections once the nsqds are known, which would be a second
-// one to the same nsqd, and addresses that can't be reached, when every lookupd has answered.
-func (c *Consumer) forget(f found) {
+// forget gives up what the lookupds don't list: direct connections once a listed one stands, beside which they
+// would be a second one to the same nsqd, and addresses that can't be reached, when every lookupd has answered.
+func (c *Consumer) forget(f findings) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	listed := map[string]bool{}
@@ -109,11 +109,12 @@ func (c *Consumer) forget(f found) {
 	for _, s := range c.sessions {
 		connected[s.name] = true
 	}
+	found := slices.ContainsFunc(c.sessions, func(s *session) bool { return listed[s.name] })
 	for address, l := range c.wanted {
 		if listed[address] {
 			continue
 		}
-		if l.direct && len(listed) > 0 || !l.direct && f.whole && !connected[address] {
+		if l.direct && found || !l.direct && f.whole && !connected[address] {
 			l.cancel()
 			delete(c.wanted, address)
 		}

@@ -71,7 +71,7 @@ func (c *Consumer) share() {
 	spare := free
 	held := make([]int, n)
 	for i, s := range c.sessions {
-		held[i] = s.held()
+		held[i] = s.inFlight()
 		spare -= held[i]
 	}
 	for i := range n {
@@ -86,11 +86,11 @@ func (c *Consumer) share() {
 	}
 }
 
-// held returns how many messages of the session are not answered.
-func (s *session) held() int {
+// inFlight returns how many messages of the session are not answered.
+func (s *session) inFlight() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.inFlight
+	return len(s.held)
 }
 
 // onMessage runs in the reader of s.
@@ -98,11 +98,11 @@ func (c *Consumer) onMessage(s *session, m *nsq.Message) {
 	c.received.Add(1)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.ctx.Err() != nil {
+	if s.closing {
 		c.handlers.Go(func() { m.RequeueWithoutBackoff(0) })
 		return
 	}
-	if len(c.handling) >= max(c.max, 1) {
+	if c.ctx.Err() != nil || len(c.handling) >= max(c.max, 1) {
 		c.waiting = append(c.waiting, m)
 		return
 	}
@@ -118,9 +118,9 @@ func (c *Consumer) onMessage(s *session, m *nsq.Message) {
 func (c *Consumer) next(m *nsq.Message) (next *nsq.Message) {
 	c.mu.Lock()
 	delete(c.handling, m)
-	if len(c.waiting) > 0 && len(c.handling) < max(c.max, 1) {
+	if c.ctx.Err() == nil && len(c.waiting) > 0 && len(c.handling) < max(c.max, 1) {
 		next, c.waiting = c.waiting[0], c.waiting[1:]
-		c.handling[next] = next.Delegate.(*delivery).session
+		c.handling[next] = sessionOf(next)
 	}
 	c.mu.Unlock()
 	c.share()
@@ -142,7 +142,7 @@ func (c *Consumer) handle(m *nsq.Message) {
 
 // keepTouched touches m three times per message time-out until stop is called, which waits.
 func keepTouched(m *nsq.Message) (stop func()) {
-	s := m.Delegate.(*delivery).session
+	s := sessionOf(m)
 	if s.msgTimeout <= 0 {
 		return func() {}
 	}

@@ -44,7 +44,9 @@ func handshake(ctx context.Context, conn net.Conn, name string, cfg *nsq.Config,
 	if err := conn.SetDeadline(deadline); err != nil {
 		return nil, identity{}, err
 	}
-	defer context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })()
+	defer context.AfterFunc(ctx, func() {
+		_ = conn.SetDeadline(time.Unix(1, 0)) // fails only on a closed connection
+	})()
 	h := &shaker{stream: plain(conn), conn: conn, cfg: cfg}
 	id, err := h.identify()
 	if err == nil && id.TLS {

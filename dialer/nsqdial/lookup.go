@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/gvpocr/worker/dialer"
@@ -66,42 +67,46 @@ func lookupURL(address string) (*url.URL, error) {
 	if err != nil {
 		return nil, errors.New("nsqdial: Lookupds: an address is neither host:port nor a URL")
 	}
+	if u.User != nil {
+		return nil, errors.New("nsqdial: Lookupds: an address holds a user or password, which nsqlookupd does not know")
+	}
 	if _, _, err := net.SplitHostPort(u.Host); err != nil || u.Scheme != "http" {
 		return nil, fmt.Errorf("nsqdial: Lookupds: %s is not host:port with http:// or without", u.Redacted())
 	}
 	return u.JoinPath("lookup"), nil
 }
 
-// found is what the lookupds know together.
-type found struct {
-	nsqds []string // advertised host:port, each once
+// findings are what the lookupds know together.
+type findings struct {
+	nsqds []string // advertised host:port
 	whole bool     // every lookupd answered
 	err   error    // of those that did not
 }
 
-// ask asks all lookupds, one after the other.
-func (l *lookup) ask(ctx context.Context) (found, bool) {
-	var f found
+// ask asks all lookupds at once, and calls each as one answers: a dead one must not hold up the others.
+func (l *lookup) ask(ctx context.Context, each func(nsqds []string)) findings {
+	var mu sync.Mutex // guards f and errs
+	var f findings
 	var errs []error
-	seen := map[string]bool{}
-	answered := false
+	var questions sync.WaitGroup
 	for _, u := range l.urls {
-		nsqds, err := l.askOne(ctx, u)
-		if err != nil {
-			errs = append(errs, err)
-			continue
-		}
-		answered = true
-		for _, addr := range nsqds {
-			if !seen[addr] && len(f.nsqds) < maxProducers {
-				seen[addr] = true
-				f.nsqds = append(f.nsqds, addr)
+		questions.Go(func() {
+			nsqds, err := l.askOne(ctx, u)
+			if err == nil {
+				each(nsqds)
 			}
-		}
+			mu.Lock()
+			defer mu.Unlock()
+			f.nsqds = append(f.nsqds, nsqds...)
+			if err != nil {
+				errs = append(errs, err)
+			}
+		})
 	}
+	questions.Wait()
 	f.whole = len(errs) == 0
 	f.err = errors.Join(errs...)
-	return f, answered
+	return f
 }
 
 // lookupTimeout bounds one question beyond the dial's budget: nsqlookupd answers from memory.
@@ -149,7 +154,7 @@ func parseProducers(body []byte) ([]string, error) {
 	}
 	var nsqds []string
 	for _, p := range answer.Producers {
-		if p.BroadcastAddress == "" || len(p.BroadcastAddress) > 253 || p.TCPPort < 1 || p.TCPPort > 65535 {
+		if len(nsqds) == maxProducers || p.BroadcastAddress == "" || len(p.BroadcastAddress) > 253 || p.TCPPort < 1 || p.TCPPort > 65535 {
 			continue
 		}
 		nsqds = append(nsqds, net.JoinHostPort(p.BroadcastAddress, strconv.Itoa(p.TCPPort)))

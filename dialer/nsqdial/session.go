@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -24,17 +26,19 @@ type session struct {
 	maxRDY     int
 	sessionConfig
 
+	closing bool // no message waits for a handler any more; guarded by the Consumer
+
 	requests     chan request
 	ready        atomic.Int64  // the RDY that nsqd shall have
 	readyChanged chan struct{} // buffered: the writer has to send it
 	done         chan struct{} // closed when the connection is of no more use
 	running      sync.WaitGroup
 
-	mu       sync.Mutex     // guards the fields below; nothing is read or written under it
-	waiting  []chan<- error // requests whose answer is due, in the order in which they were written
-	err      error          // why done is closed
-	inFlight int            // messages that are not answered
-	idle     chan struct{}  // closed and nil when inFlight falls to 0; nil if nobody waits
+	mu      sync.Mutex                // guards the fields below; nothing is read or written under it
+	waiting []chan<- error            // requests whose answer is due, in the order in which they were written
+	err     error                     // why done is closed
+	held    map[*nsq.Message]struct{} // messages that are not answered
+	idle    chan struct{}             // closed and nil when held becomes empty; nil if nobody waits
 }
 
 // request is a command for the writer; reply is nil if nsqd does not answer it.
@@ -71,6 +75,7 @@ func (c sessionConfig) open(ctx context.Context, dial dialFunc, name string) (*s
 		msgTimeout:    time.Duration(id.MsgTimeout) * time.Millisecond,
 		maxRDY:        max(id.MaxRDY, 1),
 		sessionConfig: c,
+		held:          map[*nsq.Message]struct{}{},
 		requests:      make(chan request),
 		readyChanged:  make(chan struct{}, 1),
 		done:          make(chan struct{}),
@@ -129,7 +134,7 @@ func (s *session) deliver(data []byte) error {
 	m.NSQDAddress = s.name
 	m.Delegate = &delivery{s}
 	s.mu.Lock()
-	s.inFlight++
+	s.held[m] = struct{}{}
 	s.mu.Unlock()
 	s.onMessage(s, m)
 	return nil
@@ -209,18 +214,30 @@ func (s *session) ask(ctx context.Context, cmd *nsq.Command) error {
 	select {
 	case err := <-reply:
 		return err
-	case <-s.done:
-		return s.lost()
 	case <-ctx.Done():
 		return ctx.Err()
+	case <-s.done:
 	}
+	select {
+	case err := <-reply: // nsqd answers an error and closes the connection
+		return err
+	default:
+		return s.lost()
+	}
+}
+
+// unanswered returns the messages that nsqd waits for.
+func (s *session) unanswered() []*nsq.Message {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Collect(maps.Keys(s.held))
 }
 
 // drained is closed when every message is answered.
 func (s *session) drained() <-chan struct{} {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.inFlight == 0 {
+	if len(s.held) == 0 {
 		empty := make(chan struct{})
 		close(empty)
 		return empty

@@ -30,7 +30,7 @@ func (s *Server) startBackend() (service, error) {
 	mux := http.NewServeMux()
 	mux.Handle("POST /api/files/download", download{s.cfg.Files})
 	b := &backend{server: &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}}
-	b.serve.Go(func() { b.server.Serve(listener) }) // returns ErrServerClosed, after stop
+	b.serve.Go(func() { _ = b.server.Serve(listener) }) // returns ErrServerClosed, after stop
 	return b, nil
 }
 
@@ -75,7 +75,7 @@ func (d download) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer file.Close()
-	io.Copy(w, file) // a reader that is gone is nobody's loss
+	_, _ = io.Copy(w, file) // a reader that is gone is nobody's loss
 }
 
 func refuse(w http.ResponseWriter, status int, reason string) {

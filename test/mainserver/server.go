@@ -61,7 +61,7 @@ type Config struct {
 // Server is a running main server. Its fields are set for the services that it started. It is safe for concurrent use;
 // Close ends it.
 type Server struct {
-	MongoURI        string // with user, password and authSource
+	MongoURI        string // with user, password and database; the user lives in admin
 	NSQDAddr        string // TCP
 	NSQDHTTPAddr    string
 	LookupdHTTPAddr string

@@ -4,8 +4,10 @@ import (
 	"cmp"
 	"errors"
 	"net"
+	"net/http"
 	"net/url"
 	"sync"
+	"time"
 
 	"github.com/nsqio/nsq/nsqd"
 	"github.com/nsqio/nsq/nsqlookupd"
@@ -51,10 +53,16 @@ type daemon struct {
 	err  error // Main's; read after main.Wait
 }
 
-func runDaemon(main func() error, exit func()) *daemon {
+// runDaemon returns when the daemon answers: one that is stopped before its Main has begun would never end.
+func runDaemon(main func() error, exit func(), httpAddr string) (*daemon, error) {
 	d := &daemon{exit: exit}
 	d.main.Go(func() { d.err = main() })
-	return d
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 10 * time.Second}
+	resp, err := client.Get("http://" + httpAddr + "/ping")
+	if err != nil {
+		return nil, errors.Join(err, d.stop())
+	}
+	return d, resp.Body.Close()
 }
 
 func (d *daemon) stop() error {
@@ -78,7 +86,7 @@ func (s *Server) startNSQLookupd() (service, error) {
 	}
 	s.lookupdTCP = lookupd.RealTCPAddr().String()
 	s.LookupdHTTPAddr = lookupd.RealHTTPAddr().String()
-	return runDaemon(lookupd.Main, lookupd.Exit), nil
+	return runDaemon(lookupd.Main, lookupd.Exit, s.LookupdHTTPAddr)
 }
 
 func (s *Server) startNSQD() (service, error) {
@@ -111,5 +119,5 @@ func (s *Server) startNSQD() (service, error) {
 	}
 	s.NSQDAddr = daemon.RealTCPAddr().String()
 	s.NSQDHTTPAddr = daemon.RealHTTPAddr().String()
-	return runDaemon(daemon.Main, daemon.Exit), nil
+	return runDaemon(daemon.Main, daemon.Exit, s.NSQDHTTPAddr)
 }
