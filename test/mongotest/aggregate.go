@@ -252,7 +252,7 @@ func constant(v any) bool {
 	case bson.D:
 		return len(v) == 0
 	case bson.A:
-		return len(v) == 0
+		return false
 	case string:
 		return !strings.HasPrefix(v, "$")
 	}

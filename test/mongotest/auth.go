@@ -173,6 +173,9 @@ func (r *request) saslContinue() (bson.D, error) {
 	if id != int64(conversationID) {
 		return nil, failf(codeProtocolError, "sasl: Mismatched conversation id")
 	}
+	if r.db != userDatabase {
+		return nil, failf(codeProtocolError, "Attempt to switch database target during SASL authentication.")
+	}
 	if l.proven {
 		l.conversation = nil
 		if payload != "" {
@@ -182,7 +185,7 @@ func (r *request) saslContinue() (bson.D, error) {
 		return saslReply("", true), nil
 	}
 	answer, err := l.conversation.Step(payload)
-	if err != nil || !l.conversation.Valid() || r.db != userDatabase {
+	if err != nil || !l.conversation.Valid() {
 		l.conversation = nil
 		return nil, errAuthentication
 	}

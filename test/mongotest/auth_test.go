@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/gvpocr/worker/test/mongotest"
+	mongov1 "go.mongodb.org/mongo-driver/mongo"
+	optionsv1 "go.mongodb.org/mongo-driver/mongo/options"
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 	"go.mongodb.org/mongo-driver/v2/mongo/readpref"
@@ -64,35 +66,42 @@ func TestRefusedLoginsHaveCode18(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			ctx := ctxOf(t)
-			client, err := mongo.Connect(options.Client().ApplyURI(uri))
-			if err != nil {
-				t.Fatal(err)
+			calls := map[string]func(*mongo.Collection) error{
+				"ping":   func(c *mongo.Collection) error { return c.Database().Client().Ping(ctx, readpref.Primary()) },
+				"find":   func(c *mongo.Collection) error { return c.FindOne(ctx, doc()).Err() },
+				"insert": func(c *mongo.Collection) error { _, err := c.InsertOne(ctx, doc("a", 1)); return err },
+				"update": func(c *mongo.Collection) error {
+					_, err := c.UpdateOne(ctx, doc(), doc("$set", doc("a", 1)))
+					return err
+				},
 			}
-			defer client.Disconnect(ctx)
-			jobs := client.Database("gvpocr").Collection("bulk_jobs")
-			_, insertErr := jobs.InsertOne(ctx, doc("a", 1))
-			_, updateErr := jobs.UpdateOne(ctx, doc(), doc("$set", doc("a", 1)))
-			for call, err := range map[string]error{
-				"ping":   client.Ping(ctx, readpref.Primary()),
-				"find":   jobs.FindOne(ctx, doc()).Err(),
-				"insert": insertErr,
-				"update": updateErr,
-			} {
+			for name, call := range calls {
+				// A client for each, without retries, that polls: the streaming
+				// monitor of driver 2 can miss that a login was refused or that
+				// it shall end, and then a retry or Disconnect waits for it
+				// until the hello under way ends, up to 10 s.
+				client, err := mongo.Connect(options.Client().ApplyURI(uri).SetRetryReads(false).SetServerMonitoringMode("poll"))
+				if err != nil {
+					t.Fatal(err)
+				}
+				err = call(client.Database("gvpocr").Collection("bulk_jobs"))
 				refused, ok := errors.AsType[mongo.CommandError](err)
 				if !ok || refused.Code != 18 || refused.Name != "AuthenticationFailed" {
-					t.Errorf("%s: %T: %v", call, err, err)
+					t.Errorf("%s: %T: %v", name, err, err)
 				}
-				if any, ok := errors.AsType[mongo.ServerError](err); !ok || !any.HasErrorCode(18) {
-					t.Errorf("%s: no ServerError with code 18: %v", call, err)
+				if coded, ok := errors.AsType[mongo.ServerError](err); !ok || !coded.HasErrorCode(18) {
+					t.Errorf("%s: no ServerError with code 18: %v", name, err)
+				}
+				if err := client.Disconnect(ctx); err != nil {
+					t.Error(err)
 				}
 			}
 
-			d, err := connect1(uri)
+			old, err := mongov1.Connect(ctx, optionsv1.Client().ApplyURI(uri).SetServerMonitoringMode("poll"))
 			if err != nil {
 				t.Fatal(err)
 			}
-			old := d.(driver1)
-			defer old.close(ctx)
+			defer old.Disconnect(ctx)
 			err = old.Ping(ctx, nil)
 			// Driver 1 wraps it, but in no type of its package mongo.
 			if refused, ok := errors.AsType[driverv1.Error](err); !ok || refused.Code != 18 {

@@ -56,7 +56,7 @@ func (c *conn) serve(ctx context.Context) {
 			case errors.As(err, &refused):
 			case errors.Is(err, errCompressed):
 				// Answered in the plain form, so that the client reads why.
-				c.write(m, failf(codeProtocolError, "%v", err).(*serverError).reply(), false)
+				_ = c.write(m, failf(codeProtocolError, "%v", err).(*serverError).reply(), false) //nolint:errorlint // failf returns one
 				return
 			default:
 				return
@@ -78,6 +78,7 @@ func (c *conn) serve(ctx context.Context) {
 func (c *conn) answer(ctx context.Context, m *message) error {
 	for {
 		reply, again := c.run(ctx, m)
+		again = again && ctx.Err() == nil
 		if m.moreToCome {
 			return nil
 		}
@@ -86,9 +87,6 @@ func (c *conn) answer(ctx context.Context, m *message) error {
 		}
 		if !again {
 			return nil
-		}
-		if err := ctx.Err(); err != nil {
-			return err
 		}
 		// Each further reply answers the one before it, and waits for a change
 		// since that one.

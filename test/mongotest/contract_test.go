@@ -2,6 +2,7 @@ package mongotest_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -176,10 +177,10 @@ func TestDriverCalls(t *testing.T) {
 		if err != nil {
 			t.Error(err)
 		}
-		if err := jobs.FindOne(ctx, doc("_id", -1)).Err(); err != mongo.ErrNoDocuments {
+		if err := jobs.FindOne(ctx, doc("_id", -1)).Err(); !errors.Is(err, mongo.ErrNoDocuments) {
 			t.Error(err)
 		}
-		if err := jobs.FindOneAndDelete(ctx, doc("_id", -1)).Err(); err != mongo.ErrNoDocuments {
+		if err := jobs.FindOneAndDelete(ctx, doc("_id", -1)).Err(); !errors.Is(err, mongo.ErrNoDocuments) {
 			t.Error(err)
 		}
 		bulk, err := jobs.BulkWrite(ctx, []mongo.WriteModel{

@@ -65,7 +65,7 @@ func (d driver2) run(ctx context.Context, db string, command bson.Raw) (bson.Raw
 		return refused.Raw, nil
 	}
 	if refused, ok := errors.AsType[mongo.WriteException](err); ok {
-		return bson.Raw(refused.Raw), nil
+		return refused.Raw, nil
 	}
 	return reply, err
 }

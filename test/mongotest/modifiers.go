@@ -1,7 +1,7 @@
 package mongotest
 
 import (
-	"math"
+	"strings"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 )
@@ -84,6 +84,10 @@ func newRename(path string, arg any) (modifier, error) {
 	return rename{path, to}, nil
 }
 
+func overlaps(a, b string) bool {
+	return a == b || strings.HasPrefix(b, a+".") || strings.HasPrefix(a, b+".")
+}
+
 // extreme is $min and $max, in BSON's order over all types.
 type extreme struct {
 	value any
@@ -155,58 +159,10 @@ func (m arithmetic) change(old any, at changeContext) (any, error) {
 }
 
 // create multiplies a missing field as zero of the argument's type.
-func (m arithmetic) create(at changeContext) (any, bool, error) {
+func (m arithmetic) create(changeContext) (any, bool, error) {
 	if m.op == "$inc" {
 		return m.arg, true, nil
 	}
 	v, err := calculate(m.op, int32(0), m.arg)
 	return v, true, err
-}
-
-// calculate keeps the wider type of the two; two int32 become an int64 where
-// the result needs it. It returns nil where an int64 does not suffice.
-func calculate(op string, a, b any) (any, error) {
-	if _, ok := a.(bson.Decimal128); ok {
-		return nil, unsupported(op + " with a decimal")
-	}
-	if _, ok := b.(bson.Decimal128); ok {
-		return nil, unsupported(op + " with a decimal")
-	}
-	x, xInt := asInt64(a)
-	y, yInt := asInt64(b)
-	if !xInt || !yInt {
-		f, g := asFloat64(a), asFloat64(b)
-		if op == "$inc" {
-			return f + g, nil
-		}
-		return f * g, nil
-	}
-	var n int64
-	if op == "$inc" {
-		n = x + y
-		if (n > x) != (y > 0) && y != 0 {
-			return nil, nil
-		}
-	} else {
-		n = x * y
-		if x != 0 && (n/x != y || (x == -1 && y == math.MinInt64)) {
-			return nil, nil
-		}
-	}
-	_, a32 := a.(int32)
-	_, b32 := b.(int32)
-	if a32 && b32 && n >= math.MinInt32 && n <= math.MaxInt32 {
-		return int32(n), nil
-	}
-	return n, nil
-}
-
-func asFloat64(v any) float64 {
-	switch v := v.(type) {
-	case int32:
-		return float64(v)
-	case int64:
-		return float64(v)
-	}
-	return v.(float64)
 }

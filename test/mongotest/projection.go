@@ -215,11 +215,9 @@ func (p *projection) field(e bson.E) (any, bool) {
 	if e.Key == "_id" && p.named("_id") == nil {
 		return e.Value, !p.dropID
 	}
-	v, keep := e.Value, true
+	v, keep := e.Value, p.kind != inclusion
 	if node := p.named(e.Key); node != nil {
 		v, keep = p.project(v, node)
-	} else {
-		keep = p.kind != inclusion
 	}
 	for _, x := range p.extras {
 		if x.path[0] != e.Key {

@@ -1,8 +1,6 @@
 package mongotest
 
 import (
-	"slices"
-
 	"go.mongodb.org/mongo-driver/v2/bson"
 )
 
@@ -109,6 +107,5 @@ func (r *request) distinct() (bson.D, error) {
 			return false
 		})
 	}
-	slices.SortStableFunc(values, compare)
 	return bson.D{{Key: "values", Value: values}}, nil
 }

@@ -41,7 +41,8 @@ type Server struct {
 // replies.
 const closeGrace = 5 * time.Second
 
-// Start listens and serves until Close or Kill.
+// Start listens and serves until Close or Kill. It fails where the address
+// cannot be listened on, and where only one of User and Password is set.
 func Start(cfg Config) (*Server, error) {
 	if cfg.Addr == "" {
 		cfg.Addr = "127.0.0.1:0"
@@ -66,7 +67,8 @@ func Start(cfg Config) (*Server, error) {
 	return s, nil
 }
 
-// URI is a mongodb:// connection string with the credentials, if any, in it.
+// URI is a mongodb:// connection string with the credentials, if any, in it,
+// percent-encoded. It names no database, so that drivers log in through admin.
 func (s *Server) URI() string { return s.uri }
 
 // Addr is the host:port that the server listens on.
@@ -79,15 +81,15 @@ func (s *Server) Close() error {
 	return s.shutdown(func(c *conn) {
 		// The past deadline wakes a connection that waits for its next
 		// command; one that works on a command meets it afterwards.
-		c.SetReadDeadline(time.Unix(1, 0))
-		c.SetWriteDeadline(time.Now().Add(closeGrace))
+		_ = c.SetReadDeadline(time.Unix(1, 0))
+		_ = c.SetWriteDeadline(time.Now().Add(closeGrace))
 	})
 }
 
 // Kill cuts the listener and all connections at once, as the death of a
 // process does: a command under way may take effect and its reply is lost.
 func (s *Server) Kill() {
-	s.shutdown(func(c *conn) { c.Close() })
+	_ = s.shutdown(func(c *conn) { c.Close() })
 }
 
 // DropConnections cuts all present connections without waiting for replies

@@ -38,7 +38,7 @@ type collection struct {
 // record is a document's place in its collection, which it keeps over updates.
 type record struct{ doc bson.D }
 
-// lockedCollection returns nil where there is none. The caller holds mu.
+// collectionLocked returns nil where there is none.
 func (s *store) collectionLocked(ns namespace) *collection {
 	return s.dbs[ns.db][ns.collection]
 }

@@ -305,6 +305,7 @@ func TestUpsertsBeginWithWhatTheFilterFixes(t *testing.T) {
 		}{
 			{"a field fixed twice", doc("a", 1, "$and", list(doc("a", 2))), set, 54},
 			{"a field fixed above another", doc("a", doc("b", 1), "a.b", 1), set, 54},
+			{"with a name between the two in order", doc("a", doc("b", 1), "a-b", 1, "a.b", 1), set, 54},
 			{"another _id than the filter's", doc("_id", 1), doc("$set", doc("_id", 2)), 66},
 			{"a replacement with another _id", doc("_id", 1), doc("_id", 2), 66},
 		}
@@ -342,6 +343,12 @@ func TestUpdateStatements(t *testing.T) {
 			reply = s.run(t, doc("update", c, "updates", list(good, bad, good), "ordered", false))
 			wantSame(t, "n", at(reply, "n"), int32(2))
 			wantSame(t, "documents", s.documents(t, c), list(doc("_id", 1, "n", 4, "s", "x")))
+		})
+		t.Run("a push counts as a modification even where the slice cuts it off", func(t *testing.T) {
+			c := s.collection(t, doc("_id", 1, "l", list(1)))
+			reply := s.mustRun(t, doc("update", c, "updates", list(doc("q", doc(), "u", doc("$push", doc("l", doc("$each", list(2), "$slice", 1)))))))
+			wantSame(t, "nModified", at(reply, "nModified"), int32(1))
+			wantSame(t, "documents", s.documents(t, c), list(doc("_id", 1, "l", list(1))))
 		})
 		t.Run("nothing matches", func(t *testing.T) {
 			c := s.collection(t, doc("_id", 1, "n", 1))

@@ -1,6 +1,7 @@
 package mongotest
 
 import (
+	"errors"
 	"slices"
 	"strings"
 
@@ -15,7 +16,7 @@ func (u *update) newDocument(f *filter) (bson.D, error) {
 	// MongoDB keeps them in a map ordered by path.
 	slices.SortStableFunc(equalities, func(a, b equality) int { return strings.Compare(a.path, b.path) })
 	seed := &update{root: &updateNode{}}
-	for i, e := range equalities {
+	for _, e := range equalities {
 		isID := e.path == "_id" || strings.HasPrefix(e.path, "_id.")
 		if u.replacement != nil && !isID {
 			continue
@@ -23,10 +24,12 @@ func (u *update) newDocument(f *filter) (bson.D, error) {
 		if u.replacement != nil && e.path != "_id" {
 			return nil, failf(codeNotExactValueField, "field at '_id' must be exactly specified, field at sub-path '%s' found", e.path)
 		}
-		if i > 0 && overlaps(equalities[i-1].path, e.path) {
-			return nil, failf(codeNotSingleValueField, "cannot infer query fields to set, both paths '%s' and '%s' are matched", equalities[i-1].path, e.path)
-		}
-		if err := seed.add("$set", e.path, e.value); err != nil {
+		err := seed.add("$set", e.path, e.value)
+		switch refused, _ := errors.AsType[*serverError](err); {
+		case err == nil:
+		case refused != nil && refused.code == codeConflictingUpdateOperators:
+			return nil, failf(codeNotSingleValueField, "cannot infer query fields to set, path '%s' is matched twice or within another", e.path)
+		default:
 			return nil, err
 		}
 	}
@@ -40,8 +43,4 @@ func (u *update) newDocument(f *filter) (bson.D, error) {
 		return nil, err
 	}
 	return storable(doc)
-}
-
-func overlaps(a, b string) bool {
-	return a == b || strings.HasPrefix(b, a+".") || strings.HasPrefix(a, b+".")
 }
