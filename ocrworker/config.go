@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"maps"
+	"net"
 	"net/url"
 	"os"
 	"runtime"
@@ -16,6 +18,7 @@ import (
 
 	"github.com/gvpocr/worker/dialer"
 	"github.com/gvpocr/worker/internal/environ"
+	"github.com/gvpocr/worker/ocrworker/jobs"
 	"github.com/gvpocr/worker/ocrworker/ocr"
 	"github.com/gvpocr/worker/ocrworker/pages"
 	"github.com/gvpocr/worker/ocrworker/source"
@@ -121,7 +124,7 @@ type variables struct {
 	MongoPassword string   `env:"MONGO_PASSWORD"`
 	NSQD          string   `env:"NSQD_ADDRESS"`
 	Lookupds      []string `env:"NSQLOOKUPD_ADDRESSES"`
-	UseNSQ        bool     `env:"USE_NSQ" envDefault:"true"`
+	UseNSQ        bool     `env:"USE_NSQ"`
 	ID            string   `env:"WORKER_ID"`
 
 	GVPOCRPath      string `env:"GVPOCR_PATH" envDefault:"/app/Bhushanji"`
@@ -136,8 +139,8 @@ type variables struct {
 	FileTimeout     time.Duration `env:"OCR_FILE_TIMEOUT"`
 	ShutdownTimeout time.Duration `env:"SHUTDOWN_TIMEOUT"`
 
-	LogLevel  slog.Level `env:"LOG_LEVEL" envDefault:"info"`
-	LogFormat string     `env:"LOG_FORMAT" envDefault:"text"`
+	LogLevel  string `env:"LOG_LEVEL" envDefault:"info"`
+	LogFormat string `env:"LOG_FORMAT" envDefault:"text"`
 }
 
 // secrets may be given as the path of a file that holds them, in a variable with _FILE after its name.
@@ -148,18 +151,23 @@ var secrets = []string{"MONGO_URI", "MONGO_PASSWORD"}
 // value.
 func ConfigFromEnv(environment []string) (Config, error) {
 	environment, fileErr := readSecrets(environment)
-	var v variables
+	v := variables{UseNSQ: true}
 	err := environ.Parse(&v, environment)
 	dial, dialErr := dialer.ConfigFromEnv(environment)
-	if err := errors.Join(err, dialErr, fileErr, v.check()); err != nil {
+	uri, uriErr := v.mongoURI()
+	if err := errors.Join(err, dialErr, fileErr, uriErr, v.check()); err != nil {
 		return Config{}, err
 	}
 	logger := v.logger(os.Stderr)
 	dial.Logger = logger
+	if dial.Spares == nil {
+		dial.Spares = map[string]int{"mongodb-proxy": 2} // a new connection of the driver's pool then costs one round trip
+	}
 	cfg := Config{
+		MongoURI:        uri,
 		NSQD:            v.NSQD,
 		ID:              v.ID,
-		Lookupds:        v.Lookupds,
+		Lookupds:        trimmed(v.Lookupds),
 		DefaultEngine:   v.DefaultProvider,
 		Engines:         map[string]ocr.Engine{},
 		Roots:           source.Roots{GVPOCR: v.GVPOCRPath, Newsletters: v.NewslettersPath},
@@ -168,9 +176,6 @@ func ConfigFromEnv(environment []string) (Config, error) {
 		ShutdownTimeout: v.ShutdownTimeout,
 		RequeueUnknown:  v.UnknownProvider == "requeue",
 		Logger:          logger,
-	}
-	if cfg.MongoURI, err = v.mongoURI(); err != nil {
-		return Config{}, err
 	}
 	if v.TesseractEnabled {
 		engine, err := ocr.NewTesseract(ocr.TesseractConfig{Cmd: v.TesseractCmd, Processes: v.Concurrency})
@@ -193,39 +198,74 @@ func (v variables) check() error {
 	if v.UnknownProvider != "error" && v.UnknownProvider != "requeue" {
 		errs = append(errs, errors.New("UNKNOWN_PROVIDER: not error or requeue"))
 	}
+	if _, err := v.level(); err != nil {
+		errs = append(errs, errors.New("LOG_LEVEL: not debug, info, warn or error"))
+	}
 	if v.LogFormat != "text" && v.LogFormat != "json" {
 		errs = append(errs, errors.New("LOG_FORMAT: not text or json"))
+	}
+	if _, _, err := net.SplitHostPort(v.NSQD); v.NSQD != "" && err != nil {
+		errs = append(errs, errors.New("NSQD_ADDRESS: not host:port"))
+	}
+	for _, address := range trimmed(v.Lookupds) {
+		if _, _, err := net.SplitHostPort(strings.TrimPrefix(address, "http://")); err != nil {
+			errs = append(errs, errors.New("NSQLOOKUPD_ADDRESSES: not host:port, with http:// or without, and commas between"))
+		}
 	}
 	if v.Concurrency < 0 {
 		errs = append(errs, errors.New("OCR_CONCURRENCY: not a positive number"))
 	}
+	if v.FileTimeout < 0 {
+		errs = append(errs, errors.New("OCR_FILE_TIMEOUT: negative"))
+	}
 	return errors.Join(errs...)
 }
 
+func (v variables) level() (level slog.Level, err error) {
+	err = level.UnmarshalText([]byte(v.LogLevel))
+	return level, err
+}
+
+// trimmed takes "a:4161, b:4161," as it is meant.
+func trimmed(list []string) []string {
+	var items []string
+	for _, item := range list {
+		if item = strings.TrimSpace(item); item != "" {
+			items = append(items, item)
+		}
+	}
+	return items
+}
+
 func (v variables) logger(w io.Writer) *slog.Logger {
-	options := &slog.HandlerOptions{Level: v.LogLevel}
+	level, _ := v.level() // check has reported a bad one
+	options := &slog.HandlerOptions{Level: level}
 	if v.LogFormat == "json" {
 		return slog.New(slog.NewJSONHandler(w, options))
 	}
 	return slog.New(slog.NewTextHandler(w, options))
 }
 
-// mongoURI puts MONGO_USERNAME and MONGO_PASSWORD into a MONGO_URI that has no user.
+// mongoURI puts MONGO_USERNAME and MONGO_PASSWORD into a MONGO_URI that has no user, and checks it.
 func (v variables) mongoURI() (string, error) {
-	scheme, rest, ok := strings.Cut(v.MongoURI, "://")
+	uri := v.MongoURI
+	scheme, rest, ok := strings.Cut(uri, "://")
 	authority, _, _ := strings.Cut(rest, "/")
-	if !ok || v.MongoUser == "" || strings.Contains(authority, "@") {
-		return v.MongoURI, nil
+	if ok && v.MongoUser != "" && !strings.Contains(authority, "@") {
+		user, err := credential("MONGO_USERNAME", v.MongoUser)
+		password, passwordErr := credential("MONGO_PASSWORD", v.MongoPassword)
+		if err := errors.Join(err, passwordErr); err != nil {
+			return "", err
+		}
+		uri = scheme + "://" + url.UserPassword(user, password).String() + "@" + rest
 	}
-	user, err := credential("MONGO_USERNAME", v.MongoUser)
-	if err != nil {
-		return "", err
+	if uri == "" {
+		return "", nil // New asks for it
 	}
-	password, err := credential("MONGO_PASSWORD", v.MongoPassword)
-	if err != nil {
-		return "", err
+	if err := jobs.CheckURI(uri); err != nil {
+		return "", fmt.Errorf("MONGO_URI: %w", err)
 	}
-	return scheme + "://" + url.UserPassword(user, password).String() + "@" + rest, nil
+	return uri, nil
 }
 
 // credential reads a value that is raw, or percent-encoded where it holds a %, as the Python worker does.
@@ -253,7 +293,10 @@ func readSecrets(environment []string) ([]string, error) {
 		}
 		value, err := readFile(path, most)
 		if err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", name, err))
+			if e, ok := errors.AsType[*fs.PathError](err); ok {
+				err = e.Err // without the path, which may be the secret itself in the wrong variable
+			}
+			errs = append(errs, fmt.Errorf("%s: the file can't be read: %w", name, err))
 			continue
 		}
 		read = append(read, secret+"="+strings.TrimRight(value, "\r\n"))

@@ -32,8 +32,8 @@ func (w *Worker) HandleMessage(m *nsq.Message) error {
 	}
 	if !w.claim(t.FirstID) {
 		// Its connection was lost or its time-out passed while the work goes on. By the time it comes again, the
-		// document knows the result.
-		m.RequeueWithoutBackoff(workingDelay)
+		// document knows the result. A copy, since nsqd's count of deliveries would take it for one that crashes workers.
+		w.putBack(m, t, t.Attempt, workingDelay)
 		return nil
 	}
 	defer w.release(t.FirstID)
@@ -42,7 +42,7 @@ func (w *Worker) HandleMessage(m *nsq.Message) error {
 	location, located := w.cfg.Roots.Locate(t.FilePath)
 	file := jobs.File{
 		JobID:     t.JobID,
-		Path:      cmp.Or(location.Path, t.FilePath),
+		Path:      strings.ToValidUTF8(cmp.Or(location.Path, t.FilePath), "\uFFFD"), // a link may lead to any bytes, and BSON has text only
 		Index:     *t.FileIndex,
 		MessageID: t.FirstID,
 	}
@@ -64,9 +64,6 @@ func (w *Worker) process(ctx context.Context, m *nsq.Message, t task, file jobs.
 		}
 	}()
 	begin := time.Now()
-	if m.Attempts > maxDeliveries {
-		return fail(permanent, fmt.Errorf("delivered %d times without an answer: it seems to crash its workers", m.Attempts))
-	}
 	var state jobs.State
 	err = w.keep(ctx, func(ctx context.Context) (err error) {
 		state, err = w.jobs.Classify(ctx, file)
@@ -79,6 +76,9 @@ func (w *Worker) process(ctx context.Context, m *nsq.Message, t task, file jobs.
 		return nil
 	case state != jobs.Pending:
 		return w.keep(ctx, func(ctx context.Context) error { return w.notAdded(ctx, file) })
+	}
+	if m.Attempts > maxDeliveries {
+		return fail(permanent, fmt.Errorf("delivered %d times without an answer: it seems to crash its workers", m.Attempts))
 	}
 	provider, engine, err := w.engine(t)
 	if err != nil {
@@ -120,6 +120,9 @@ func (w *Worker) keep(ctx context.Context, ask func(context.Context) error) erro
 	for {
 		err := ask(ctx)
 		_, settled := errors.AsType[*failure](err)
+		if err != nil && w.work.Err() != nil {
+			return err // shutting down; it says nothing about MongoDB
+		}
 		if settled || !jobs.IsOutage(err) {
 			w.mongo.up()
 			return err

@@ -44,6 +44,10 @@ const (
 	elsewhereDelay = 10 * time.Second
 	workingDelay   = 10 * time.Second // until what this process works on is asked for again
 
+	// recordTimeout is how long an error waits for MongoDB in the worker; then the task waits in the queue. What was
+	// recognized waits as long as its task may take: it is dearer.
+	recordTimeout = time.Minute
+
 	deadTopic = "bulk_ocr_file_tasks_dead"
 )
 
@@ -89,7 +93,7 @@ func (w *Worker) settle(m *nsq.Message, t task, file jobs.File, err error) {
 // recordError stores why a file has no result.
 func (w *Worker) recordError(m *nsq.Message, t task, file jobs.File, reason error) {
 	// Not the task's context: its time may be up, which is what has to be recorded.
-	ctx, cancel := context.WithTimeout(w.work, w.cfg.FileTimeout)
+	ctx, cancel := context.WithTimeout(w.work, recordTimeout)
 	defer cancel()
 	err := w.keep(ctx, func(ctx context.Context) error { return w.count(ctx, file, reason) })
 	f, _ := errors.AsType[*failure](err)

@@ -78,10 +78,23 @@ func (w *Worker) Run(ctx context.Context) error {
 	return nil
 }
 
+// closeTimeout is how long a cancelled handler may take: one that waits for the kernel to read from a share that hangs
+// can't be ended.
+const closeTimeout = time.Second
+
 // close ends what the handlers still do and waits for them.
 func (w *Worker) close() {
 	w.stopWork()
-	w.handling.Wait()
+	ended := make(chan struct{})
+	go func() {
+		w.handling.Wait()
+		close(ended)
+	}()
+	select {
+	case <-ended:
+	case <-time.After(closeTimeout):
+		w.logger.Warn("a task does not end, as when a share hangs; leaving it")
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	if err := w.jobs.Close(ctx); err != nil {

@@ -55,6 +55,9 @@ type metadata struct {
 	WorkerID       string  `bson:"worker_id"`
 }
 
+// size is about that of the document: the text is in it twice, and all else is small.
+func (r Result) size() int { return 2 * len(r.Text) }
+
 func (r Result) document(f File) resultDocument {
 	text := strings.ToValidUTF8(r.Text, "\uFFFD") // BSON strings are UTF-8
 	d := resultDocument{

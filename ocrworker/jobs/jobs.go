@@ -42,10 +42,13 @@ type Store struct {
 	cfg    Config
 	logger *slog.Logger
 
+	dials dials
+	login chan struct{} // held by the operation that finds out where the user lives
+
 	mu       sync.Mutex // guards the fields below; nothing is asked under it
 	client   *mongo.Client
-	fellBack bool
-	retired  []*mongo.Client // refused; closed with the Store, since operations may still use them
+	known    bool // client authenticates where the user lives, as far as can be known
+	closed   bool
 	progress progress
 }
 
@@ -74,10 +77,11 @@ func Open(cfg Config) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{uri: uri, cfg: cfg, logger: cfg.Logger}
+	s := &Store{uri: uri, cfg: cfg, logger: cfg.Logger, login: make(chan struct{}, 1), known: !uri.mayFallBack()}
 	if s.logger == nil {
 		s.logger = slog.New(slog.DiscardHandler)
 	}
+	s.dials.dialer = cfg.Dialer
 	s.progress.last = map[string]time.Time{}
 	s.client, err = s.newClient("")
 	return s, err
@@ -88,24 +92,21 @@ func (s *Store) Hosts() []string { return s.uri.hosts }
 
 // Ping asks MongoDB for a sign of life, with authentication.
 func (s *Store) Ping(ctx context.Context) error {
-	return s.do(ctx, "ping", func(ctx context.Context, _ *mongo.Collection) error {
-		return s.current().Ping(ctx, readpref.Primary())
+	return s.do(ctx, "ping", func(ctx context.Context, c *mongo.Collection) error {
+		return c.Database().Client().Ping(ctx, readpref.Primary())
 	})
 }
 
 // Close disconnects. Operations that are under way fail.
 func (s *Store) Close(ctx context.Context) error {
 	s.mu.Lock()
-	clients := append(s.retired, s.client)
-	s.retired = nil
+	client := s.client
+	s.closed = true
 	s.mu.Unlock()
-	var errs []error
-	for _, c := range clients {
-		if err := c.Disconnect(ctx); err != nil && !errors.Is(err, mongo.ErrClientDisconnected) {
-			errs = append(errs, fmt.Errorf("mongodb: disconnect: %w", err))
-		}
+	if err := client.Disconnect(ctx); err != nil && !errors.Is(err, mongo.ErrClientDisconnected) {
+		return fmt.Errorf("mongodb: disconnect: %w", err)
 	}
-	return errors.Join(errs...)
+	return nil
 }
 
 // Classify tells what the job document says of a file. It asks for the file alone, never for the document.
@@ -148,6 +149,9 @@ func unseen(f File) bson.M {
 
 // AddResult stores a result and counts the file. It reports false if the update matched nothing: see Classify.
 func (s *Store) AddResult(ctx context.Context, f File, r Result) (bool, error) {
+	if r.size() >= maxDocument {
+		return false, fmt.Errorf("mongodb: update %s: %w", f.JobID, errTooLarge)
+	}
 	return s.add(ctx, f, unseen(f), "checkpoint.results", r.document(f))
 }
 
@@ -195,43 +199,37 @@ func (s *Store) add(ctx context.Context, f File, filter bson.M, list string, ent
 	return added, err
 }
 
-// do runs an operation within operationTimeout, with the fallback to authSource admin.
+// do runs an operation within operationTimeout.
 func (s *Store) do(ctx context.Context, what string, op func(context.Context, *mongo.Collection) error) error {
-	client := s.current()
-	err := s.try(ctx, client, op)
-	if isCode(err, codeAuthenticationFailed) && s.fallBack(client) {
-		err = s.try(ctx, s.current(), op)
-	}
-	if err != nil {
-		return fmt.Errorf("mongodb: %s: %w", what, err)
-	}
-	return nil
-}
-
-func (s *Store) try(ctx context.Context, client *mongo.Client, op func(context.Context, *mongo.Collection) error) error {
 	ctx, cancel := context.WithTimeout(ctx, operationTimeout)
 	defer cancel()
-	return op(ctx, client.Database(s.uri.database).Collection(collection))
-}
-
-func (s *Store) current() *mongo.Client {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.client
+	client, err := s.loggedIn(ctx)
+	if err == nil {
+		err = op(ctx, client.Database(s.uri.database).Collection(collection))
+	}
+	if err == nil {
+		return nil
+	}
+	if last := s.dials.failure(); last != nil && IsOutage(err) {
+		// The driver's own error does not say why it found no server.
+		return fmt.Errorf("mongodb: %s: %w (%w)", what, err, last)
+	}
+	return fmt.Errorf("mongodb: %s: %w", what, err)
 }
 
 // newClient returns a client; authSource is the URI's if it is empty.
 func (s *Store) newClient(authSource string) (*mongo.Client, error) {
-	opts := options.Client().ApplyURI(s.uri.text).SetWriteConcern(majorityJournaled())
+	opts := options.Client().ApplyURI(s.uri.text).SetWriteConcern(majorityJournaled()).
+		SetReadPreference(readpref.Primary()) // a secondary may not know yet what was counted
 	if s.cfg.Dialer != nil {
-		opts.SetDialer(s.cfg.Dialer)
+		opts.SetDialer(&s.dials)
 	}
 	if authSource != "" {
 		opts.Auth.AuthSource = authSource
 	}
 	client, err := mongo.Connect(opts)
 	if err != nil {
-		return nil, s.uri.conceal(err)
+		return nil, errURI
 	}
 	return client, nil
 }
@@ -241,29 +239,4 @@ func majorityJournaled() *writeconcern.WriteConcern {
 	journal := true
 	wc.Journal = &journal
 	return wc
-}
-
-// fallBack authenticates against admin from now on, where the official image's root user lives. Drivers take the
-// database of a URI without authSource, and that has refused. It reports false if there is nothing to fall back to.
-func (s *Store) fallBack(refused *mongo.Client) bool {
-	if s.uri.authSourceSet || s.uri.user == "" || s.uri.database == "admin" {
-		return false
-	}
-	s.mu.Lock()
-	done, current := s.fellBack, s.client
-	s.mu.Unlock()
-	if done {
-		return current != refused // another operation was first
-	}
-	client, err := s.newClient("admin")
-	if err != nil {
-		return false
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.retired = append(s.retired, refused)
-	s.client, s.fellBack = client, true
-	s.logger.Warn("MongoDB refuses the user in the URI's database; authenticating against admin (set authSource=admin in MONGO_URI)",
-		"user", s.uri.user, "database", s.uri.database)
-	return true
 }

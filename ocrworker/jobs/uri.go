@@ -2,8 +2,6 @@ package jobs
 
 import (
 	"errors"
-	"fmt"
-	"strings"
 
 	"go.mongodb.org/mongo-driver/v2/x/mongo/driver/connstring"
 )
@@ -17,11 +15,17 @@ type connection struct {
 	authSourceSet bool
 }
 
+// CheckURI returns the error that Open would return for a URI.
+func CheckURI(text string) error {
+	_, err := parseURI(text)
+	return err
+}
+
 func parseURI(text string) (connection, error) {
 	c := connection{text: text}
 	parsed, err := connstring.ParseAndValidate(text)
 	if err != nil {
-		return c, c.conceal(err)
+		return c, errURI
 	}
 	c.hosts = parsed.Hosts
 	c.user = parsed.Username
@@ -33,11 +37,6 @@ func parseURI(text string) (connection, error) {
 	return c, nil
 }
 
-// conceal leaves the driver's words out where the URI may hold a password, since they may quote it.
-func (c connection) conceal(err error) error {
-	if strings.Contains(c.text, "@") {
-		return errors.New("mongodb: the URI is not valid (it is not shown, since it may hold a password); " +
-			"it has the form mongodb://user:password@host:port/database, with : / ? # [ ] @ % in user and password percent-encoded")
-	}
-	return fmt.Errorf("mongodb: the URI is not valid: %w", err)
-}
+// errURI leaves out the driver's words, since they may quote a password: one with an unescaped : is taken for a port.
+var errURI = errors.New("mongodb: the URI is not valid (it is not shown, since it may hold a password); " +
+	"it has the form mongodb://user:password@host:port/database, with : / ? # [ ] @ % in user and password percent-encoded")

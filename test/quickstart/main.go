@@ -23,7 +23,7 @@ import (
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
 	err := run(ctx)
 	if errors.Is(err, flag.ErrHelp) {
@@ -45,20 +45,21 @@ func run(ctx context.Context) (err error) {
 		fmt.Fprintln(flags.Output(), "Usage: ./test/quickstart/run [--keep] [FOLDER of page images]")
 		flags.PrintDefaults()
 	}
-	if err := flags.Parse(os.Args[1:]); err != nil {
+	folders, err := parse(flags, os.Args[1:])
+	if err != nil {
 		return err
 	}
 	dir, err := os.MkdirTemp("", "quickstart")
 	if err != nil {
 		return err
 	}
-	kept := false
+	kept, finished := false, false
 	defer func() {
 		if !kept {
 			err = errors.Join(err, os.RemoveAll(dir))
 		}
 	}()
-	job, err := preparePages(dir, flags.Args())
+	job, err := preparePages(dir, folders)
 	if err != nil {
 		return err
 	}
@@ -73,9 +74,9 @@ func run(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() {
-		if *keep && err == nil {
+		if *keep && finished {
 			kept = true
-			server.describe(os.Stdout, job.folder)
+			server.describe(os.Stdout, job.folder, dir)
 			return
 		}
 		err = errors.Join(err, server.stop())
@@ -95,13 +96,30 @@ func run(ctx context.Context) (err error) {
 		return err
 	}
 	done, err := follow(ctx, b, id, worker)
+	if ctx.Err() != nil {
+		return errors.Join(errors.New("interrupted"), worker.stop())
+	}
 	if err != nil {
 		return errors.Join(err, worker.stop(), worker.showLog(os.Stderr))
 	}
+	finished = true
 	if err := worker.stop(); err != nil {
 		return errors.Join(fmt.Errorf("worker: %w", err), worker.showLog(os.Stderr))
 	}
 	return report(os.Stdout, job, done)
+}
+
+// parse takes flags before and after the folder.
+func parse(flags *flag.FlagSet, args []string) (folders []string, err error) {
+	for len(args) > 0 {
+		if err := flags.Parse(args); err != nil {
+			return nil, err
+		}
+		if args = flags.Args(); len(args) > 0 {
+			folders, args = append(folders, args[0]), args[1:]
+		}
+	}
+	return folders, nil
 }
 
 // job is the pages of one job.

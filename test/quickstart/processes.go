@@ -86,15 +86,25 @@ func (s *server) stop() error {
 }
 
 // describe says how to reach a main server that goes on.
-func (s *server) describe(w io.Writer, folder string) {
-	fmt.Fprintf(w, "\nThe main server goes on as process %d; end it with: kill %[1]d\n", s.cmd.Process.Pid)
+func (s *server) describe(w io.Writer, folder, dir string) {
+	fmt.Fprintf(w, "\nThe main server goes on as process %d, with its data in %s.\n", s.cmd.Process.Pid, dir)
+	fmt.Fprintf(w, "End it with: kill %d && rm -r %s\n", s.cmd.Process.Pid, quoted(dir))
 	fmt.Fprintf(w, "MongoDB:  %s\n", s.vars["MONGO_DIRECT_URI"])
 	fmt.Fprintf(w, "nsqd:     http://%s/stats\n", s.vars["NSQD_HTTP"])
 	fmt.Fprintln(w, "A worker beside it:")
 	for _, line := range slices.Concat(s.dialLines(), workerEnvironment(folder)) {
-		fmt.Fprintf(w, "  %s \\\n", line)
+		name, value, _ := strings.Cut(line, "=")
+		fmt.Fprintf(w, "  %s=%s \\\n", name, quoted(value))
 	}
 	fmt.Fprintln(w, "  go run ./cmd/ocr-worker")
+}
+
+// quoted makes one word of a value for a shell.
+func quoted(value string) string {
+	if strings.ContainsAny(value, " '\"$&()*;<>?[]\\`{|}~#!\t\n") {
+		return "'" + strings.ReplaceAll(value, "'", `'\''`) + "'"
+	}
+	return value
 }
 
 // workerEnvironment is what today's compose file gives a worker, to the letter: it names the main server's services,

@@ -30,6 +30,7 @@ func report(w io.Writer, j job, done backend.Job) error {
 	t.SetColumnConfigs([]table.ColumnConfig{
 		{Name: "words", Align: text.AlignRight}, {Name: "confidence", Align: text.AlignRight},
 		{Name: "seconds", Align: text.AlignRight}, {Name: "wrong characters", Align: text.AlignRight},
+		{Name: "first words", WidthMax: 80},
 	})
 	var bad []string
 	slices.SortFunc(done.Checkpoint.Results, func(a, b backend.Result) int { return a.FileIndex - b.FileIndex })
@@ -46,7 +47,7 @@ func report(w io.Writer, j job, done backend.Job) error {
 		})
 	}
 	for _, e := range done.Checkpoint.Errors {
-		t.AppendRow(table.Row{e.File, "", "", "", "", text.FgRed.Sprint("error: " + e.Error)})
+		t.AppendRow(table.Row{e.File, "", "", "", "", "error: " + e.Error})
 	}
 	t.Render()
 	fmt.Fprintf(w, "%d pages: %d recognized, %d failed. published %d = consumed %d = results %d + errors %d\n",

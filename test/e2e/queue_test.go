@@ -1,0 +1,105 @@
+package e2e_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"testing"
+
+	"github.com/nsqio/go-nsq"
+
+	"github.com/gvpocr/worker/dialer"
+	"github.com/gvpocr/worker/dialer/nsqdial"
+	"github.com/gvpocr/worker/test/backend"
+)
+
+const deadTopic = "bulk_ocr_file_tasks_dead"
+
+// queue is what nsqd says of the channel of tasks.
+type queue struct {
+	Depth    int `json:"depth"`
+	InFlight int `json:"in_flight_count"`
+	Deferred int `json:"deferred_count"`
+	Requeued int `json:"requeue_count"`
+	TimedOut int `json:"timeout_count"`
+}
+
+func (q queue) idle() bool { return q.Depth == 0 && q.InFlight == 0 && q.Deferred == 0 }
+
+// queue also counts what waits in the topic for its first channel.
+func (s *scene) queue() queue {
+	s.t.Helper()
+	var stats struct {
+		Topics []struct {
+			Depth    int     `json:"depth"`
+			Channels []queue `json:"channels"`
+		} `json:"topics"`
+	}
+	getJSON(s.t, fmt.Sprintf("http://%s/stats?format=json&topic=%s", s.server.NSQDHTTPAddr, backend.Topic), &stats)
+	var sum queue
+	for _, topic := range stats.Topics {
+		sum.Depth += topic.Depth
+		for _, c := range topic.Channels {
+			sum.Depth += c.Depth
+			sum.InFlight += c.InFlight
+			sum.Deferred += c.Deferred
+			sum.Requeued += c.Requeued
+			sum.TimedOut += c.TimedOut
+		}
+	}
+	return sum
+}
+
+// wantIdleQueue waits until nothing waits, is in flight or deferred: a worker counts a file before it finishes the
+// message.
+func (s *scene) wantIdleQueue() {
+	s.t.Helper()
+	eventually(s.t, "nothing is left in the queue", func() bool { return s.queue().idle() })
+}
+
+func getJSON(t *testing.T, url string, into any) {
+	t.Helper()
+	transport := &http.Transport{DisableKeepAlives: true}
+	response, err := (&http.Client{Transport: transport}).Get(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		t.Fatalf("%s: status %s", url, response.Status)
+	}
+	if err := json.NewDecoder(response.Body).Decode(into); err != nil {
+		t.Fatalf("%s: %v", url, err)
+	}
+}
+
+// deadLetters waits for n dead letters and returns their bodies.
+func (s *scene) deadLetters(n int) []string {
+	s.t.Helper()
+	d, err := dialer.New(dialer.Config{})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer d.Close()
+	bodies := make(chan string, 100)
+	consumer, err := nsqdial.NewConsumer(nsqdial.ConsumerConfig{
+		Dialer: d, Topic: deadTopic, Channel: "test", NSQDs: []string{s.server.NSQDAddr}, MaxInFlight: 10,
+	}, nsq.HandlerFunc(func(m *nsq.Message) error {
+		bodies <- string(m.Body)
+		return nil
+	}))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer consumer.Stop(s.ctx)
+	var got []string
+	for len(got) < n {
+		select {
+		case body := <-bodies:
+			got = append(got, body)
+		case <-s.ctx.Done():
+			s.t.Fatalf("%d dead letters, want %d: %q", len(got), n, got)
+		}
+	}
+	return got
+}

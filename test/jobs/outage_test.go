@@ -1,0 +1,112 @@
+package jobs_test
+
+import (
+	"context"
+	"io"
+	"net"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/gvpocr/worker/ocrworker/jobs"
+	"github.com/gvpocr/worker/test/mongotest"
+)
+
+// wantOutage checks that every operation fails as in an outage, by itself and not because the caller's time was up. The
+// time is more than an operation's 10 s, and less than the 30 s after which the driver gives up.
+func wantOutage(t *testing.T, store *jobs.Store) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 25*time.Second)
+	defer cancel()
+	f := jobs.File{JobID: "j", Path: "/a.jpg", MessageID: "0000000000000001"}
+	var operations sync.WaitGroup
+	for name, ask := range map[string]func() error{
+		"Ping":         func() error { return store.Ping(ctx) },
+		"Classify":     func() error { _, err := store.Classify(ctx, f); return err },
+		"AddResult":    func() error { _, err := store.AddResult(ctx, f, jobs.Result{}); return err },
+		"AddError":     func() error { _, err := store.AddError(ctx, f, "broken"); return err },
+		"AddDuplicate": func() error { _, err := store.AddDuplicate(ctx, f); return err },
+	} {
+		operations.Go(func() {
+			err := ask()
+			if ctx.Err() != nil {
+				t.Errorf("%s: it ends only with the caller's time", name)
+			}
+			if !jobs.IsOutage(err) || jobs.IsTooLarge(err) {
+				t.Errorf("%s: outage %v, too large %v: %v", name, jobs.IsOutage(err), jobs.IsTooLarge(err), err)
+			}
+		})
+	}
+	operations.Wait()
+}
+
+func TestAServerThatDiesIsAnOutage(t *testing.T) {
+	t.Parallel()
+	srv := startMongo(t, mongotest.Config{})
+	store := open(t, jobs.Config{URI: srv.URI()})
+	if err := store.Ping(testContext(t)); err != nil {
+		t.Fatal(err)
+	}
+	srv.Kill()
+	wantOutage(t, store)
+}
+
+// A frozen MongoDB accepts connections, and only its silence shows that it is gone.
+func TestAServerThatAcceptsAndDoesNotAnswerIsAnOutage(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var conns sync.WaitGroup
+	conns.Go(func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			conns.Go(func() {
+				io.Copy(io.Discard, c)
+				c.Close()
+			})
+		}
+	})
+	defer conns.Wait()
+	defer l.Close()
+	store, err := jobs.Open(jobs.Config{URI: "mongodb://" + l.Addr().String()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer store.Close(testContext(t))
+	wantOutage(t, store)
+}
+
+func TestTheEndOfTheCallersTimeIsNoOutageWhenItWasCancelled(t *testing.T) {
+	t.Parallel()
+	store := open(t, jobs.Config{URI: startMongo(t, mongotest.Config{}).URI()})
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if _, err := store.Classify(ctx, jobs.File{JobID: "j"}); err == nil || jobs.IsOutage(err) {
+		t.Errorf("outage %v, want an error that is none: %v", jobs.IsOutage(err), err)
+	}
+	if jobs.IsOutage(nil) || jobs.IsTooLarge(nil) {
+		t.Error("nil is an outage or too large")
+	}
+}
+
+func TestACutConnectionIsAnOutageForOneOperation(t *testing.T) {
+	t.Parallel()
+	srv := startMongo(t, mongotest.Config{})
+	b := newBench(t, srv.URI(), 2)
+	added, err := b.store.AddResult(b.ctx, b.file("/a", 0, "000000000000000a"), jobs.Result{})
+	b.want("before", added, true, err)
+	srv.DropConnections()
+	for {
+		added, err = b.store.AddResult(b.ctx, b.file("/b", 1, "000000000000000b"), jobs.Result{})
+		if !jobs.IsOutage(err) {
+			break
+		}
+	}
+	b.want("after", added, true, err)
+	b.wantCounts(2, 0)
+}
