@@ -16,7 +16,8 @@ import (
 )
 
 // Faults is a plan of failures, for tests of programs that dial. What it does depends on Seed, on the order of the dials
-// and on the time since New, and on nothing else.
+// and on the time since New, and on nothing else. Its faults of resolving do not reach a Resolver that is a
+// *resolve.Cache, which is asked as it is.
 type Faults struct {
 	Seed  uint64
 	Rules []Fault // the first that matches holds

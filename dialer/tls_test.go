@@ -1,6 +1,7 @@
 package dialer_test
 
 import (
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -14,6 +15,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -178,6 +180,35 @@ func TestClientCertificatesAreReadAgainWhenTheyChange(t *testing.T) {
 		}
 		conn.Close()
 		server.Close()
+	}
+}
+
+func TestASpareThatCannotBeCheckedIsNotMadeOverAndOver(t *testing.T) {
+	id := newIdentity(t, t.TempDir(), "db", time.Now().Add(time.Hour))
+	addr, _ := gateway(t, &tls.Config{Certificates: []tls.Certificate{id.cert}})
+	var dials atomic.Int32
+	d, err := dialer.New(dialer.Config{
+		Resolver: static(t, map[string]string{"db": addr}),
+		TLS:      map[string]dialer.TLSConfig{"db": {CAFile: id.certFile}},
+		Spares:   map[string]int{"db": 1},
+		DialFunc: func(ctx context.Context, network, addr string) (net.Conn, error) {
+			dials.Add(1)
+			conn, err := (&net.Dialer{}).DialContext(ctx, network, addr)
+			return struct{ net.Conn }{conn}, err // no *net.TCPConn, whose state could be asked for
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	conn, err := d.DialContext(t.Context(), "tcp", "db:1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	<-time.After(300 * time.Millisecond) // a loop would dial dozens of times
+	if n := dials.Load(); n > 2 {
+		t.Errorf("%d dials for one connection and one try at a spare", n)
 	}
 }
 

@@ -50,8 +50,12 @@ func somePage(t *testing.T) ocr.Page {
 // wait polls until done holds.
 func wait(t *testing.T, what string, done func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !done(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(deadline) {
+	ticker := time.NewTicker(5 * time.Millisecond)
+	defer ticker.Stop()
+	for deadline := time.After(20 * time.Second); !done(); {
+		select {
+		case <-ticker.C:
+		case <-deadline:
 			t.Fatalf("%s did not happen", what)
 		}
 	}
