@@ -29,7 +29,7 @@ func (d *Dialer) newConn(e *endpoint, raw net.Conn, name string, generation uint
 	case *net.TCPConn:
 		conn = &tcpConn{TCPConn: raw}
 	case *tls.Conn:
-		conn = &tlsConn{Conn: raw}
+		conn = newTLSConn(raw)
 	default:
 		conn = &otherConn{Conn: raw}
 	}

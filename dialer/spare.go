@@ -1,7 +1,6 @@
 package dialer
 
 import (
-	"crypto/tls"
 	"math/rand/v2"
 	"net"
 	"slices"
@@ -147,7 +146,7 @@ func (d *Dialer) keep(conn connection) {
 
 // put adds a connection, if there is room.
 func (s *stock) put(conn connection) bool {
-	sp := &spare{conn: conn, peeker: newPeeker(conn.state().raw)}
+	sp := &spare{conn: conn, peeker: newPeeker(conn)}
 	if sp.peeker == nil {
 		return false
 	}
@@ -211,16 +210,16 @@ func (d *Dialer) dropSpares(match func(*spare) bool) {
 type peeker interface{ alive() bool }
 
 // newPeeker returns nil for a connection that can't be looked at: TLS elsewhere than on Linux.
-func newPeeker(conn net.Conn) peeker {
-	if secured, ok := conn.(*tls.Conn); ok {
-		return newTLSPeeker(secured.NetConn())
-	}
-	if tcp, ok := conn.(*net.TCPConn); ok {
-		if p := newTCPPeeker(tcp); p != nil {
+func newPeeker(conn connection) peeker {
+	switch c := conn.(type) {
+	case *tlsConn:
+		return newTLSPeeker(c.NetConn())
+	case *tcpConn:
+		if p := newTCPPeeker(c.TCPConn); p != nil {
 			return p
 		}
 	}
-	return &deadlinePeeker{conn}
+	return &deadlinePeeker{conn.state().raw}
 }
 
 // deadlinePeeker reads with a deadline that has passed. In-memory connections tell an end of file before that; real

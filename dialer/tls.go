@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"strings"
+	"sync"
 	"sync/atomic"
 )
 
@@ -134,7 +135,7 @@ func (f *tlsFiles) secure(ctx context.Context, conn net.Conn) (net.Conn, error) 
 	if err != nil {
 		return nil, err
 	}
-	secured := tls.Client(conn, conf)
+	secured := tls.Client(&underTLS{Conn: conn}, conf)
 	if err := secured.HandshakeContext(ctx); err != nil {
 		return nil, fmt.Errorf("TLS: %w", err)
 	}
@@ -150,7 +151,14 @@ func refusedCertificate(err error) bool {
 // tlsConn is a TLS connection. It offers no SyscallConn: bytes that bypass it would not be encrypted.
 type tlsConn struct {
 	*tls.Conn
-	s connState
+	under   *underTLS  // nil if a DialFunc of the caller's made the connection
+	writing sync.Mutex // held during a Write, so that two do not mix
+	s       connState
+}
+
+func newTLSConn(raw *tls.Conn) *tlsConn {
+	under, _ := raw.NetConn().(*underTLS)
+	return &tlsConn{Conn: raw, under: under}
 }
 
 func (c *tlsConn) state() *connState { return &c.s }
