@@ -101,6 +101,32 @@ func TestATLSConnectionGoesOnAfterWritesThatTimedOut(t *testing.T) {
 	}
 }
 
+func TestATLSConnectionKeepsWhatItCanDo(t *testing.T) {
+	client, server, stop, err := securePair(t)()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stop()
+	if _, ok := client.(interface{ NetConn() net.Conn }).NetConn().(*net.TCPConn); !ok {
+		t.Error("NetConn is not the TCP connection")
+	}
+	if state := client.(interface{ ConnectionState() tls.ConnectionState }).ConnectionState(); !state.HandshakeComplete || state.Version < tls.VersionTLS12 {
+		t.Errorf("%+v", state)
+	}
+	if err := client.(interface{ CloseWrite() error }).CloseWrite(); err != nil {
+		t.Error(err)
+	}
+	if _, err := server.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
+		t.Errorf("after CloseWrite the peer reads %v", err)
+	}
+	if _, err := server.Write([]byte("still open")); err != nil {
+		t.Error(err)
+	}
+	if text, err := io.ReadAll(io.LimitReader(client, 10)); err != nil || string(text) != "still open" {
+		t.Errorf("the other direction: %q, %v", text, err)
+	}
+}
+
 func TestAWriteOfATLSConnectionWhoseDeadlineHasPassedWritesNothing(t *testing.T) {
 	client, server, stop, err := securePair(t)()
 	if err != nil {
