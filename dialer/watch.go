@@ -108,8 +108,12 @@ func (d *Dialer) part(s *connState) {
 func (d *Dialer) follow(w *watch) {
 	timer := time.NewTimer(watchPace)
 	defer timer.Stop()
-	for {
+	for noted := (time.Time{}); ; {
 		answer, at, next := w.origin.cache.Follow(w.origin.host, w.origin.port)
+		if !w.origin.hostsOnly && !at.Equal(noted) && d.resolved.note(net.JoinHostPort(w.origin.host, w.origin.port), answer) {
+			d.changed.broadcast()
+		}
+		noted = at
 		news := d.take(w, answer, at)
 		if news.over {
 			return
