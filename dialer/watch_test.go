@@ -11,6 +11,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -417,11 +418,23 @@ func TestARestartWhileDNSIsOut(t *testing.T) {
 	})
 	runZone(t, z, withFile, func(t *testing.T, b *bench) {
 		time.Sleep(25 * time.Hour)
-		_, err := b.dial(t.Context(), "db:1")
-		if err == nil || !strings.Contains(err.Error(), "name server is down") {
-			t.Errorf("with a file that is too old: %v", err)
-		}
+		wantUnused(t, b, "25h0m0s old")
 	})
+	if err := os.WriteFile(file, []byte("{"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	runZone(t, z, withFile, func(t *testing.T, b *bench) { wantUnused(t, b, "not a cache file") })
+}
+
+// wantUnused wants a dial to fail with what the name server said, and why the file does not help.
+func wantUnused(t *testing.T, b *bench, reason string) {
+	t.Helper()
+	_, err := b.dial(t.Context(), "db:1")
+	for _, want := range []string{"db:1", "name server is down", "cache file", "is not used", reason} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("error lacks %q: %v", want, err)
+		}
+	}
 }
 
 func TestIdleConnectionsOfATransportDoNotOutliveAChangedAnswer(t *testing.T) {
