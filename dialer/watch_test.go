@@ -410,16 +410,18 @@ func TestARestartWhileDNSIsOut(t *testing.T) {
 		}
 	})
 	z.set(fails)
-	runZone(t, z, withFile, func(t *testing.T, b *bench) {
-		time.Sleep(23 * time.Hour) // bubbles all begin at the same time
+	after := func(d time.Duration) func(*dialer.Config) {
+		return func(c *dialer.Config) {
+			withFile(c)
+			time.Sleep(d) // bubbles all begin at the same time
+		}
+	}
+	runZone(t, z, after(23*time.Hour), func(t *testing.T, b *bench) {
 		if _, err := b.dial(t.Context(), "db:1"); err != nil {
 			t.Errorf("with the file: %v", err)
 		}
 	})
-	runZone(t, z, withFile, func(t *testing.T, b *bench) {
-		time.Sleep(25 * time.Hour)
-		wantUnused(t, b, "25h0m0s old")
-	})
+	runZone(t, z, after(25*time.Hour), func(t *testing.T, b *bench) { wantUnused(t, b, "25h0m0s old") })
 	if err := os.WriteFile(file, []byte("{"), 0o600); err != nil {
 		t.Fatal(err)
 	}
