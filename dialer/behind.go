@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/gvpocr/worker/resolve"
 )
@@ -52,6 +54,10 @@ func (b *Behind) Do(ctx context.Context, address string, connect func(ctx contex
 	return b.dialer.do(ctx, b.resolver, address, connect)
 }
 
+// namedPatience is how long a single-label name may take to be found unknown before the service is taken for it: a silent
+// name server must not cost each dial its whole time.
+const namedPatience = 2 * time.Second
+
 // behind is the names of a service's own world.
 type behind struct {
 	service string         // that hands out addresses
@@ -67,13 +73,21 @@ func (b *behind) lookUp(ctx context.Context, host, port string) (resolve.Answer,
 	}
 	var unknown error
 	if first != nil {
-		answer, err := first.Resolve(ctx, host, port)
+		asking, cancel := ctx, context.CancelFunc(func() {})
+		if single {
+			asking, cancel = context.WithTimeout(ctx, namedPatience)
+		}
+		answer, err := first.Resolve(asking, host, port)
+		cancel()
 		// A name server that is down knows no name of another world, as far as anybody can tell.
 		down := single && !errors.Is(err, resolve.ErrAbsent) && ctx.Err() == nil
 		if err == nil || !errors.Is(err, resolve.ErrNotFound) && !down {
 			return answer, origin{cache: first, host: host, port: port}, err
 		}
 		unknown = err
+		if errors.Is(err, context.DeadlineExceeded) { // which must not look like the caller's
+			unknown = fmt.Errorf("%s: no answer within %v: %w", host, namedPatience, os.ErrDeadlineExceeded)
+		}
 	}
 	answer, err := b.atService(ctx, port)
 	at := origin{cache: b.all, host: b.service, port: port, hostsOnly: true}

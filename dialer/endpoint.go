@@ -1,8 +1,10 @@
 package dialer
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -104,6 +106,9 @@ func (d *Dialer) candidates(c *call) (closed []*endpoint, open, err error) {
 	answer, from, err := c.names.lookUp(c.ctx, c.host, c.port)
 	if !c.beforeBreaker {
 		c.origin = from // not later: attempts that go on read it
+	}
+	if errors.Is(err, context.DeadlineExceeded) && c.caller.Err() == nil {
+		err = fmt.Errorf("%v: %w", err, os.ErrDeadlineExceeded) //nolint:errorlint // it must not look like the caller's deadline
 	}
 	d.cfg.Trace.resolved(c.name, answer, err)
 	if err != nil {

@@ -93,7 +93,7 @@ func partly(ttl time.Duration, hosts ...string) func() (resolve.Answer, error) {
 }
 
 // runZone is run with a name server, on a network where A, B and C accept.
-func runZone(t *testing.T, z *zone, change func(*dialer.Config), test func(t *testing.T, b *bench)) {
+func runZone(t *testing.T, z resolve.Resolver, change func(*dialer.Config), test func(t *testing.T, b *bench)) {
 	t.Helper()
 	run(t, nil, func(c *dialer.Config) {
 		c.Resolver = z
@@ -346,6 +346,33 @@ func TestConnectionsBehindAServiceThatMovedAreClosedToo(t *testing.T) {
 		_, _ = io.Copy(io.Discard, conn)
 		if took := time.Since(moved); took < 15*time.Second || took > 25*time.Second {
 			t.Errorf("closed after %v, want 15 to 25 s", took)
+		}
+	})
+}
+
+func TestWhileDNSIsSilentAdvertisedNamesAreFoundAtTheService(t *testing.T) {
+	silent := func(ctx context.Context, host, port string) (resolve.Answer, error) {
+		if host == "db" {
+			return says(5*time.Minute, hostA+":"+port)()
+		}
+		<-ctx.Done()
+		return resolve.Answer{}, ctx.Err()
+	}
+	runZone(t, nil, func(c *dialer.Config) { c.Resolver = resolverFunc(silent) }, func(t *testing.T, b *bench) {
+		b.net.Set(hostA+":27018", testnet.Accept)
+		began := time.Now()
+		conn, err := b.d.Behind("db").DialContext(t.Context(), "tcp", "member-1:27018")
+		if took := time.Since(began); err != nil || took != 2*time.Second {
+			t.Fatalf("took %v: %v; want 2 s", took, err)
+		}
+		conn.Close()
+
+		if _, err := b.dial(t.Context(), "nobody:1"); err == nil || errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("a name that is never answered: %v", err)
+		}
+		_, err = b.d.Behind("nobody").DialContext(t.Context(), "tcp", "member-1:27018")
+		if err == nil || errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "member-1") || !strings.Contains(err.Error(), "nobody") {
+			t.Errorf("an unknown service: %v", err)
 		}
 	})
 }
