@@ -24,7 +24,7 @@ func (d *Dialer) attempt(ctx context.Context, c *call, e *endpoint, generation u
 	if a.Err != nil {
 		return nil, a
 	}
-	return d.newConn(e, connected, c.name, generation), a
+	return d.newConn(c, e, connected, generation), a
 }
 
 // attemptWith is attempt for a connect that keeps its connection to itself: its word is taken at once.

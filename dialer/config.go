@@ -50,6 +50,10 @@ type Config struct {
 	// is refused.
 	SpareIdle time.Duration
 
+	// DrainAfter is how long connections in use live on when their endpoint has left the answer: two whole answers in a
+	// row, at least 10 s apart and neither stale, lack it. Zero means 5 s; negative means that they are left alone.
+	DrainAfter time.Duration
+
 	// TLS secures the connections of logical names. Do, whose connections are its caller's, does not.
 	TLS map[string]TLSConfig
 
@@ -116,6 +120,7 @@ const (
 	defaultKeepAliveCount    = 3
 	defaultUserTimeout       = 30 * time.Second
 	defaultSpareIdle         = 60 * time.Second
+	defaultDrainAfter        = 5 * time.Second
 )
 
 func (c Config) withDefaults() Config {
@@ -138,6 +143,7 @@ func (c Config) withDefaults() Config {
 	c.KeepAlive.Interval = cmp.Or(c.KeepAlive.Interval, defaultKeepAliveInterval)
 	c.KeepAlive.Count = cmp.Or(c.KeepAlive.Count, defaultKeepAliveCount)
 	c.SpareIdle = cmp.Or(c.SpareIdle, defaultSpareIdle)
+	c.DrainAfter = cmp.Or(c.DrainAfter, defaultDrainAfter)
 	c.UserTimeout = cmp.Or(c.UserTimeout, defaultUserTimeout)
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
@@ -183,13 +189,15 @@ type variables struct {
 	CacheFile         string        `env:"DIALER_CACHE_FILE"`
 	Spares            string        `env:"DIALER_SPARES"`
 	SpareIdle         time.Duration `env:"DIALER_SPARE_IDLE"`
+	DrainAfter        time.Duration `env:"DIALER_DRAIN_AFTER"`
 	TLS               string        `env:"DIALER_TLS"`
 }
 
 // ConfigFromEnv reads a Config from environ, which is in the form of os.Environ: where names are from DIAL_<NAME>,
 // MAIN_SERVER_IP and DIALER_UNKNOWN (see resolve.FromEnv), the rest from DIALER_CONNECT_TIMEOUT, DIALER_BUDGET,
 // DIALER_ATTEMPT_DELAY, DIALER_KEEPALIVE_IDLE, DIALER_KEEPALIVE_INTERVAL, DIALER_KEEPALIVE_COUNT, DIALER_USER_TIMEOUT,
-// DIALER_CACHE_FILE, DIALER_SPARES, DIALER_SPARE_IDLE and DIALER_TLS. The error joins every bad variable, unknown DIALER_ settings among them.
+// DIALER_CACHE_FILE, DIALER_SPARES, DIALER_SPARE_IDLE, DIALER_DRAIN_AFTER and DIALER_TLS. The error joins every bad
+// variable, unknown DIALER_ settings among them.
 func ConfigFromEnv(environment []string) (Config, error) {
 	var v variables
 	resolver, err := resolve.FromEnv(environment)
@@ -213,6 +221,7 @@ func ConfigFromEnv(environment []string) (Config, error) {
 		Cache:        resolve.CacheConfig{File: v.CacheFile},
 		Spares:       spares,
 		SpareIdle:    v.SpareIdle,
+		DrainAfter:   v.DrainAfter,
 		TLS:          secured,
 	}
 	if err := cfg.validate(); err != nil {

@@ -2,7 +2,9 @@ package dialer
 
 import (
 	"crypto/tls"
+	"io"
 	"net"
+	"net/http"
 	"sync/atomic"
 	"time"
 )
@@ -21,9 +23,12 @@ type connState struct {
 	raw      net.Conn
 	trial    trial
 	closed   atomic.Bool
+
+	member    *member         // of a watch; nil = none. Set before the connection is handed out
+	transport *http.Transport // whose connection it is; nil = nobody's. Guarded by watches.mu
 }
 
-func (d *Dialer) newConn(e *endpoint, raw net.Conn, name string, generation uint64) connection {
+func (d *Dialer) newConn(c *call, e *endpoint, raw net.Conn, generation uint64) connection {
 	var conn connection
 	switch raw := raw.(type) {
 	case *net.TCPConn:
@@ -34,10 +39,11 @@ func (d *Dialer) newConn(e *endpoint, raw net.Conn, name string, generation uint
 		conn = &otherConn{Conn: raw}
 	}
 	s := conn.state()
-	s.dialer, s.endpoint, s.name, s.raw = d, e, name, raw
+	s.dialer, s.endpoint, s.name, s.raw = d, e, c.name, raw
 	s.trial.generation, s.trial.began = generation, time.Now()
 	e.trials.settle(e.breaker, s.trial.began) // so that no more than a second's dials stay on trial
 	e.trials.begin(&s.trial)
+	d.join(c.origin, e, s)
 	return conn
 }
 
@@ -46,6 +52,7 @@ func (s *connState) handOut() { s.endpoint.open.Add(1) }
 
 // discard closes a connection that nobody took.
 func (s *connState) discard() {
+	s.dialer.part(s)
 	s.endpoint.abandoned(&s.trial)
 	s.raw.Close()
 }
@@ -56,15 +63,26 @@ func (s *connState) read(n int, err error) {
 	}
 }
 
+// byProgram is the reason of a close that is not the Dialer's.
+const byProgram = "closed by the program"
+
 // close closes once and counts once.
-func (s *connState) close() error {
+func (s *connState) close(reason string) error {
 	err := s.raw.Close()
 	if s.closed.CompareAndSwap(false, true) {
+		s.dialer.part(s)
 		s.endpoint.abandoned(&s.trial)
 		s.endpoint.open.Add(-1)
-		s.dialer.cfg.Trace.closed(s.name, s.endpoint.addr, time.Since(s.trial.began), "closed by the program")
+		s.dialer.cfg.Trace.closed(s.name, s.endpoint.addr, time.Since(s.trial.began), reason)
 	}
 	return err
+}
+
+func (s *connState) leaving() <-chan struct{} {
+	if s.member == nil {
+		return nil
+	}
+	return s.member.left
 }
 
 // tcpConn overrides only what the dialer has to see, so that everything else of a *net.TCPConn works as it is: splice
@@ -83,7 +101,23 @@ func (c *tcpConn) Read(p []byte) (int, error) {
 }
 
 // Close closes the connection. A second Close returns an error wrapping net.ErrClosed, as net.TCPConn's does.
-func (c *tcpConn) Close() error { return c.s.close() }
+func (c *tcpConn) Close() error { return c.s.close(byProgram) }
+
+// WriteTo copies to w what the server sends, without a copy in this process where w is a TCP connection too.
+func (c *tcpConn) WriteTo(w io.Writer) (int64, error) {
+	n, err := c.TCPConn.WriteTo(w)
+	switch {
+	case n > 0:
+		c.s.read(1, nil)
+	case err == nil:
+		c.s.read(0, io.EOF)
+	} // other errors may be w's
+	return n, err
+}
+
+// Leaving returns a channel that is closed when the server's address has left the answer for the name, DrainAfter before
+// the Dialer closes the connection. It is nil where the answer is not watched.
+func (c *tcpConn) Leaving() <-chan struct{} { return c.s.leaving() }
 
 // CloseWrite ends our side. An end of file after it says nothing against the server.
 func (c *tcpConn) CloseWrite() error {
@@ -109,7 +143,10 @@ func (c *otherConn) Read(p []byte) (int, error) {
 }
 
 // Close is tcpConn's.
-func (c *otherConn) Close() error { return c.s.close() }
+func (c *otherConn) Close() error { return c.s.close(byProgram) }
+
+// Leaving is tcpConn's.
+func (c *otherConn) Leaving() <-chan struct{} { return c.s.leaving() }
 
 // NetConn is tcpConn's.
 func (c *otherConn) NetConn() net.Conn { return c.Conn }

@@ -2,6 +2,7 @@ package dialer
 
 import (
 	"context"
+	"errors"
 	"net"
 	"sync"
 	"time"
@@ -15,8 +16,9 @@ type Dialer struct {
 	cfg      Config
 	cache    *resolve.Cache // answers with addresses
 	ownCache bool           // Close closes it
-	names    nameTable
-	changed  signal               // of any breaker
+	resolved nameTable
+	changed  signal // of any breaker
+	watches  watches
 	tls      map[string]*tlsFiles // by logical name
 	faults   *faultPlan           // nil = none
 
@@ -26,6 +28,7 @@ type Dialer struct {
 
 	mu        sync.Mutex // guards the fields below; nothing slow under it
 	closed    bool
+	named     *resolve.Cache     // of what is named, for Behind; nil = nobody needed it, or nothing is
 	calls     map[*call]struct{} // dials under way
 	running   sync.WaitGroup     // of calls
 	endpoints map[string]*endpoint
@@ -44,7 +47,8 @@ type call struct {
 	narrow        bool
 	failed        DialError
 	beforeBreaker bool // an endpoint was dialed, so the dial waits for a probe's verdict
-	behind        bool // resolved otherwise than by the Dialer's own names: its connections are no spares
+	names         names
+	origin        origin // of the answer that led to the first attempt
 	first         [1]*endpoint
 }
 
@@ -54,7 +58,7 @@ func New(cfg Config) (*Dialer, error) {
 		return nil, err
 	}
 	cfg = cfg.withDefaults()
-	d := &Dialer{cfg: cfg, calls: map[*call]struct{}{}, endpoints: map[string]*endpoint{}, stocks: map[string]*stock{}, tls: map[string]*tlsFiles{}}
+	d := &Dialer{cfg: cfg, calls: map[*call]struct{}{}, endpoints: map[string]*endpoint{}, stocks: map[string]*stock{}, watches: watches{byOrigin: map[origin]*watch{}}, tls: map[string]*tlsFiles{}}
 	for name, c := range cfg.TLS {
 		files, err := newTLSFiles(name, c)
 		if err != nil {
@@ -72,7 +76,7 @@ func New(cfg Config) (*Dialer, error) {
 		}
 		d.cache, d.ownCache = resolve.NewCache(r, cfg.Cache), true
 	}
-	d.names.logger = cfg.Logger
+	d.resolved.logger = cfg.Logger
 	d.ctx, d.cancel = context.WithCancel(context.Background())
 	return d, nil
 }
@@ -80,12 +84,25 @@ func New(cfg Config) (*Dialer, error) {
 // DialContext connects to address, which is name:port with a logical name, a host name or an IP address. The network
 // is tcp, tcp4 or tcp6. The error is a *[DialError].
 func (d *Dialer) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
-	return d.dialContext(ctx, d.cache, network, address)
+	return d.dialContext(ctx, ownNames{d.cache}, network, address)
 }
 
-func (d *Dialer) dialContext(ctx context.Context, r resolve.Resolver, network, address string) (net.Conn, error) {
+// names says what a name stands for, and whose answer that is.
+type names interface {
+	lookUp(ctx context.Context, host, port string) (resolve.Answer, origin, error)
+}
+
+// ownNames are those of a Dialer.
+type ownNames struct{ *resolve.Cache }
+
+func (n ownNames) lookUp(ctx context.Context, host, port string) (resolve.Answer, origin, error) {
+	answer, err := n.Resolve(ctx, host, port)
+	return answer, origin{cache: n.Cache, host: host, port: port}, err
+}
+
+func (d *Dialer) dialContext(ctx context.Context, n names, network, address string) (net.Conn, error) {
 	began := time.Now()
-	conn, addr, spare, err := d.connection(ctx, r, network, address)
+	conn, addr, spare, err := d.connection(ctx, n, network, address)
 	d.cfg.Trace.dialed(address, addr, spare, time.Since(began), err)
 	if err != nil {
 		return nil, err
@@ -94,11 +111,11 @@ func (d *Dialer) dialContext(ctx context.Context, r resolve.Resolver, network, a
 }
 
 // connection returns a spare, or a connection that it dials.
-func (d *Dialer) connection(ctx context.Context, r resolve.Resolver, network, address string) (conn connection, addr string, spare bool, err error) {
+func (d *Dialer) connection(ctx context.Context, n names, network, address string) (conn connection, addr string, spare bool, err error) {
 	host, _, splitErr := net.SplitHostPort(address)
 	var spares *stock
 	// Not for Behind: a spare is made for what the name means to everybody.
-	if splitErr == nil && network == "tcp" && ctx.Err() == nil && r == resolve.Resolver(d.cache) {
+	if _, own := n.(ownNames); own && splitErr == nil && network == "tcp" && ctx.Err() == nil {
 		spares = d.stock(host, address)
 	}
 	if spares != nil {
@@ -108,7 +125,7 @@ func (d *Dialer) connection(ctx context.Context, r resolve.Resolver, network, ad
 			return conn, conn.state().endpoint.addr, true, nil
 		}
 	}
-	err = d.dial(ctx, r, network, address, func(c *call, endpoints []*endpoint) bool {
+	err = d.dial(ctx, n, network, address, func(c *call, endpoints []*endpoint) bool {
 		conn = d.race(c, endpoints)
 		return conn != nil
 	})
@@ -127,11 +144,11 @@ func (d *Dialer) connection(ctx context.Context, r resolve.Resolver, network, ad
 // ends it at once, and does not count against the endpoint. The context given to connect ends with the connect
 // time-out; a connect that ignores it is waited for all the same. The error is a *[DialError].
 func (d *Dialer) Do(ctx context.Context, address string, connect func(ctx context.Context, addr string) error) error {
-	return d.do(ctx, d.cache, address, connect)
+	return d.do(ctx, ownNames{d.cache}, address, connect)
 }
 
-func (d *Dialer) do(ctx context.Context, r resolve.Resolver, address string, connect connectFunc) error {
-	return d.dial(ctx, r, "tcp", address, func(c *call, endpoints []*endpoint) bool {
+func (d *Dialer) do(ctx context.Context, n names, address string, connect connectFunc) error {
+	return d.dial(ctx, n, "tcp", address, func(c *call, endpoints []*endpoint) bool {
 		return d.inTurn(c, endpoints, connect)
 	})
 }
@@ -141,8 +158,8 @@ type tryFunc func(c *call, endpoints []*endpoint) bool
 
 // dial is the story of one dial: resolve the name, try the endpoints whose breakers are closed, and if none answers,
 // wait and begin anew, until the budget or the caller's context ends.
-func (d *Dialer) dial(ctx context.Context, r resolve.Resolver, network, address string, try tryFunc) error {
-	c := &call{name: address, network: network, began: time.Now(), caller: ctx, behind: r != resolve.Resolver(d.cache), failed: DialError{Name: address}}
+func (d *Dialer) dial(ctx context.Context, n names, network, address string, try tryFunc) error {
+	c := &call{name: address, network: network, began: time.Now(), caller: ctx, names: n, failed: DialError{Name: address}}
 	var err error
 	if c.host, c.port, err = splitAddress(network, address); err != nil {
 		return c.failed.because(err)
@@ -155,7 +172,7 @@ func (d *Dialer) dial(ctx context.Context, r resolve.Resolver, network, address 
 	var retry *retry
 	for {
 		changed := d.changed.wait()
-		endpoints, open, err := d.candidates(r, c)
+		endpoints, open, err := d.candidates(c)
 		c.failed.unresolved = err
 		switch {
 		case err != nil:
@@ -177,7 +194,7 @@ func (d *Dialer) dial(ctx context.Context, r resolve.Resolver, network, address 
 		if retry == nil {
 			retry = newRetry(d.cfg.Budget, c.began)
 		}
-		d.cache.Refresh(c.host, c.port) // it may have moved, or its name server be back
+		c.origin.cache.Refresh(c.origin.host, c.origin.port) // it may have moved, or its name server be back
 		again := false
 		if err == nil && len(endpoints) == 0 {
 			again = awaitProbe(c.ctx, changed)
@@ -306,10 +323,14 @@ func (d *Dialer) Close() error {
 	d.running.Wait()
 	d.background.Wait()
 	d.dropSpares(func(*spare) bool { return true })
-	if d.ownCache {
-		return d.cache.Close()
+	var err error
+	if d.named != nil {
+		err = d.named.Close()
 	}
-	return nil
+	if d.ownCache {
+		err = errors.Join(err, d.cache.Close())
+	}
+	return err
 }
 
 // signal wakes whoever waits when something changes.

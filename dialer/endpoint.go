@@ -1,13 +1,13 @@
 package dialer
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/gvpocr/worker/resolve"
 )
 
 // endpoint is what a Dialer knows of one ip:port, under whatever names it is dialed.
@@ -102,13 +102,19 @@ func (e *endpoint) enterBackground() bool {
 
 // candidates resolves the call's name and returns the endpoints to try, in order. If a breaker is open, open says why
 // that endpoint is not among them.
-func (d *Dialer) candidates(r resolve.Resolver, c *call) (closed []*endpoint, open, err error) {
-	answer, err := r.Resolve(c.ctx, c.host, c.port)
+func (d *Dialer) candidates(c *call) (closed []*endpoint, open, err error) {
+	answer, from, err := c.names.lookUp(c.ctx, c.host, c.port)
+	if !c.beforeBreaker {
+		c.origin = from // not later: attempts that go on read it
+	}
+	if errors.Is(err, context.DeadlineExceeded) && c.caller.Err() == nil {
+		err = fmt.Errorf("%v: %w", err, os.ErrDeadlineExceeded) //nolint:errorlint // it must not look like the caller's deadline
+	}
 	d.cfg.Trace.resolved(c.name, answer, err)
 	if err != nil {
 		return nil, nil, err
 	}
-	if d.names.note(c.name, answer) {
+	if d.resolved.note(c.name, answer) {
 		d.changed.broadcast()
 	}
 	ordered := order(c.network, answer.Endpoints)

@@ -137,7 +137,7 @@ func (r *race) finish(run *runner, conn connection, a Attempt) {
 
 // drop gets rid of a connection that came too late.
 func (r *race) drop(conn connection) {
-	if r.call.behind {
+	if _, own := r.call.names.(ownNames); !own {
 		conn.state().discard()
 		return
 	}

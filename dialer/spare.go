@@ -50,7 +50,7 @@ func (d *Dialer) stock(host, name string) *stock {
 
 // take returns a spare that is alive, and has the stock filled up in the background. It dials nothing.
 func (s *stock) take() connection {
-	answer := s.dialer.names.answer(s.name)
+	answer := s.dialer.resolved.answer(s.name)
 	for {
 		sp := s.pop()
 		if sp == nil {
@@ -118,7 +118,7 @@ func (s *stock) addOne(c call) (more bool) {
 	d := s.dialer
 	c.ctx, c.caller = d.ctx, d.ctx
 	var conn connection
-	endpoints, _, err := d.candidates(d.cache, &c)
+	endpoints, _, err := d.candidates(&c)
 	if err == nil && len(endpoints) > 0 {
 		if generation, ok := endpoints[0].breaker.allow(); ok && endpoints[0].enterBackground() {
 			conn, _ = d.attempt(d.ctx, &c, endpoints[0], generation)
@@ -239,5 +239,5 @@ func (p *deadlinePeeker) alive() bool {
 // refillCall is what a refill dials by: the name alone, in nobody's dial.
 func (d *Dialer) refillCall(network, address string) call {
 	host, port, _ := net.SplitHostPort(address) // was split before
-	return call{name: address, network: network, host: host, port: port}
+	return call{name: address, network: network, host: host, port: port, names: ownNames{d.cache}}
 }

@@ -34,7 +34,7 @@ type EndpointStats struct {
 
 // Stats returns a snapshot.
 func (d *Dialer) Stats() Stats {
-	names := d.names.snapshot()
+	names := d.resolved.snapshot()
 	var s Stats
 	for _, name := range slices.Sorted(maps.Keys(names)) {
 		n := NameStats{Name: name, Answer: names[name]}
@@ -102,7 +102,7 @@ type Health struct {
 // channel is never nil.
 func (d *Dialer) Health(address string) (Health, <-chan struct{}) {
 	changed := d.changed.wait()
-	answer, ok := d.names.snapshot()[address]
+	answer, ok := d.resolved.snapshot()[address]
 	if !ok {
 		return Health{Ready: true}, changed
 	}

@@ -170,7 +170,10 @@ func (c *tlsConn) Read(p []byte) (int, error) {
 }
 
 // Close is tcpConn's.
-func (c *tlsConn) Close() error { return c.s.close() }
+func (c *tlsConn) Close() error { return c.s.close(byProgram) }
+
+// Leaving is tcpConn's.
+func (c *tlsConn) Leaving() <-chan struct{} { return c.s.leaving() }
 
 // CloseWrite is tcpConn's.
 func (c *tlsConn) CloseWrite() error {

@@ -3,6 +3,7 @@ package dialer
 import (
 	"errors"
 	"io"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -31,9 +32,6 @@ type trials struct {
 func (ts *trials) begin(t *trial) {
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
-	for len(ts.queue) > 0 && ts.queue[0].decided.Load() {
-		ts.queue = ts.queue[1:]
-	}
 	ts.queue = append(ts.queue, t)
 }
 
@@ -41,16 +39,17 @@ func (ts *trials) begin(t *trial) {
 func (ts *trials) settle(b *breaker, now time.Time) {
 	ts.mu.Lock()
 	var passed []*trial
-	for len(ts.queue) > 0 {
-		t := ts.queue[0]
+	over := 0
+	for _, t := range ts.queue {
 		if !t.decided.Load() && now.Sub(t.began) < probation {
 			break
 		}
 		if t.decided.CompareAndSwap(false, true) {
 			passed = append(passed, t)
 		}
-		ts.queue = ts.queue[1:]
+		over++
 	}
+	ts.queue = slices.Delete(ts.queue, 0, over) // keeps the array, which append would make anew for each dial
 	ts.mu.Unlock()
 	for _, t := range passed {
 		b.succeeded(t.generation, t.began.Add(probation))

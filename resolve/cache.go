@@ -212,6 +212,36 @@ func (c *Cache) Watch(host, port string) (Answer, <-chan struct{}) {
 		close(closed)
 		return Answer{}, closed
 	}
+	n := c.watchLocked(host, port)
+	if n.changed == nil {
+		n.changed = make(chan struct{})
+	}
+	return c.presentLocked(n), n.changed
+}
+
+// Follow returns the last good answer that a lookup of a name brought, when it came, and a channel that is closed when the
+// next one comes, whether or not that says the same: for who has to tell an answer that was given twice from one that was
+// read twice. Without such an answer the time is zero; one out of the file is none. In all else it is as Watch.
+func (c *Cache) Follow(host, port string) (Answer, time.Time, <-chan struct{}) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		closed := make(chan struct{})
+		close(closed)
+		return Answer{}, time.Time{}, closed
+	}
+	n := c.watchLocked(host, port)
+	if n.answered == nil {
+		n.answered = make(chan struct{})
+	}
+	if n.good == nil || n.good.fromFile {
+		return Answer{}, time.Time{}, n.answered
+	}
+	return n.good.answer, n.good.at, n.answered
+}
+
+// watchLocked returns the state of a name that somebody watches from now on.
+func (c *Cache) watchLocked(host, port string) *cacheName {
 	n, v := c.useLocked(cacheKey{canonical(host), port}, host)
 	n.watched = c.now()
 	if n.next == never && v != nil {
@@ -219,10 +249,7 @@ func (c *Cache) Watch(host, port string) (Answer, <-chan struct{}) {
 	}
 	c.scheduleLocked(n)
 	c.armLocked()
-	if n.changed == nil {
-		n.changed = make(chan struct{})
-	}
-	return c.presentLocked(n), n.changed
+	return n
 }
 
 // Close ends the lookups in flight, waits for them, and writes the file if it lacks something. Its error is the first
@@ -233,7 +260,8 @@ func (c *Cache) Close() error {
 		c.closed = true
 		last := c.filedLocked()
 		for _, n := range c.names {
-			n.notifyLocked()
+			notify(&n.changed)
+			notify(&n.answered)
 		}
 		c.names, c.queue, c.shelf = nil, nil, nil
 		c.armLocked()
