@@ -3,7 +3,9 @@ package dialer
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
+	"os"
 	"sync"
 	"time"
 
@@ -54,7 +56,7 @@ type call struct {
 
 // New returns a Dialer. It opens no connection and resolves nothing. The error names the setting that is impossible.
 func New(cfg Config) (*Dialer, error) {
-	if err := cfg.validate(); err != nil {
+	if err := cfg.validate(func(field string) string { return "dialer: " + field }); err != nil {
 		return nil, err
 	}
 	cfg = cfg.withDefaults()
@@ -205,6 +207,9 @@ func (d *Dialer) dial(ctx context.Context, n names, network, address string, try
 			if over := d.over(c); over != nil {
 				return over
 			}
+			if len(c.failed.Attempts) == 0 && err == nil {
+				return c.failed.because(fmt.Errorf("nothing was tried within the budget of %v: %w", d.cfg.Budget, os.ErrDeadlineExceeded))
+			}
 			return &c.failed
 		}
 	}
@@ -214,7 +219,7 @@ func (d *Dialer) dial(ctx context.Context, n names, network, address string, try
 func (d *Dialer) over(c *call) error {
 	switch {
 	case d.ctx.Err() != nil:
-		return c.failed.because(ErrClosed)
+		return c.failed.because(errClosed)
 	case c.caller.Err() != nil:
 		return c.failed.because(c.caller.Err())
 	case c.failed.permanent():
@@ -238,7 +243,7 @@ func (d *Dialer) begin(c *call) error {
 	defer d.mu.Unlock()
 	if d.closed {
 		c.cancel()
-		return ErrClosed
+		return errClosed
 	}
 	d.calls[c] = struct{}{}
 	d.running.Add(1)

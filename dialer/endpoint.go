@@ -117,9 +117,10 @@ func (d *Dialer) candidates(c *call) (closed []*endpoint, open, err error) {
 	if d.resolved.note(c.name, answer) {
 		d.changed.broadcast()
 	}
+	c.failed.source = answer.Source
 	ordered := order(c.network, answer.Endpoints)
 	if len(ordered) == 0 {
-		return nil, nil, errNoEndpoint
+		return nil, nil, noEndpoint(c.network, answer)
 	}
 	now := time.Now()
 	closed = c.first[:0]
@@ -167,7 +168,7 @@ func (e *openError) Error() string {
 			text += ", last error: " + plain(Attempt{Err: s.last})
 		}
 	}
-	return text
+	return text + "; dials go through again when a probe connects"
 }
 
 // Unwrap leaves the last errors out: they are not of this dial.

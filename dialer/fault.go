@@ -70,7 +70,7 @@ func validateFaults(f *Faults) error {
 	}
 	for i, r := range f.Rules {
 		if r.Kind < Refuse || r.Kind > ResolveEmpty || r.Rate < 0 || r.Rate > 1 || r.After < 0 || r.For < 0 || r.Bytes < 0 {
-			return fmt.Errorf("dialer: Faults: rule %d is impossible: %+v", i, r)
+			return fmt.Errorf("rule %d is impossible: %+v", i, r)
 		}
 	}
 	return nil

@@ -137,9 +137,29 @@ func (f *tlsFiles) secure(ctx context.Context, conn net.Conn) (net.Conn, error) 
 	}
 	secured := tls.Client(&underTLS{Conn: conn}, conf)
 	if err := secured.HandshakeContext(ctx); err != nil {
+		if advice := tlsAdvice(err); advice != "" {
+			return nil, fmt.Errorf("TLS: %w; %s", err, advice)
+		}
 		return nil, fmt.Errorf("TLS: %w", err)
 	}
 	return secured, nil
+}
+
+// tlsAdvice says what a person can do about a handshake that failed, where that is known.
+func tlsAdvice(err error) string {
+	if _, ok := errors.AsType[x509.HostnameError](err); ok {
+		return "set server_name in DIALER_TLS to the name that the certificate is for, or have the server get another"
+	}
+	if invalid, ok := errors.AsType[x509.CertificateInvalidError](err); ok && invalid.Reason == x509.Expired {
+		return "renew the server's certificate, or set this machine's clock"
+	}
+	if _, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
+		return "set ca in DIALER_TLS to the certificate of the authority that signed the server's"
+	}
+	if _, ok := errors.AsType[tls.RecordHeaderError](err); ok {
+		return "the server does not speak TLS there: is the port right, and does the name belong into DIALER_TLS?"
+	}
+	return ""
 }
 
 // refusedCertificate reports whether a TLS handshake failed for a reason that only a person can mend.

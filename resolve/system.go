@@ -87,7 +87,7 @@ func (a *addresses) Resolve(ctx context.Context, host, port string) (Answer, err
 	answer.Endpoints = slices.Concat(found...)
 	if len(answer.Endpoints) == 0 {
 		// Not ErrNotFound, whatever DNS says: the name is known, and no other resolver is to be asked for it.
-		return Answer{}, fmt.Errorf("%s is %s: %w", host, answer.Source, errors.Join(errs...))
+		return Answer{}, fmt.Errorf("%s is %s: %w; an address in the place of the host would do without DNS", host, answer.Source, errors.Join(errs...))
 	}
 	if errors.Join(errs...) != nil {
 		answer.Partial = true
