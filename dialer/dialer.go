@@ -175,7 +175,7 @@ func (d *Dialer) dial(ctx context.Context, n names, network, address string, try
 	for {
 		changed := d.changed.wait()
 		endpoints, open, err := d.candidates(c)
-		c.failed.unresolved = err
+		c.failed.unresolved = d.unresolved(c, err)
 		switch {
 		case err != nil:
 		case len(endpoints) > 0:
@@ -213,6 +213,15 @@ func (d *Dialer) dial(ctx context.Context, n names, network, address string, try
 			return &c.failed
 		}
 	}
+}
+
+// unresolved returns why a dial has nothing to try. Of a name that had an endpoint before, a *net.DNSError is told and not
+// wrapped: on one the MongoDB driver throws away the connections that it has.
+func (d *Dialer) unresolved(c *call, err error) error {
+	if _, ok := errors.AsType[*net.DNSError](err); ok && len(d.resolved.answer(c.name).Endpoints) > 0 {
+		return errors.New(err.Error())
+	}
+	return err
 }
 
 // over returns the dial's error if no further pass is of use, apart from the budget's end.

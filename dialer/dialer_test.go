@@ -284,14 +284,44 @@ func TestADialRidesOutADeadNameServer(t *testing.T) {
 	})
 }
 
-type flakyResolver struct{ failures, calls int }
+type flakyResolver struct {
+	failures, calls int
+	err             error // nil = some error
+}
 
 func (f *flakyResolver) Resolve(_ context.Context, _, port string) (resolve.Answer, error) {
 	f.calls++
 	if f.calls <= f.failures {
+		if f.err != nil {
+			return resolve.Answer{}, f.err
+		}
 		return resolve.Answer{}, errors.New("name server is down")
 	}
 	return resolve.Answer{Endpoints: []resolve.Endpoint{{Addr: "10.0.0.1:" + port, Weight: 1}}}, nil
+}
+
+func TestOnceAnEndpointWasKnownNoDNSErrorComesOutOfADial(t *testing.T) {
+	dead := &net.DNSError{Err: "server misbehaving", Name: "db", IsTemporary: true}
+	answers := &flakyResolver{}
+	dns := func(c *dialer.Config) {
+		c.Budget, c.Resolver = -1, answers
+		c.Cache = resolve.CacheConfig{UnknownTTL: -1, NegativeTTL: -1, MaxStale: -1} // nothing is kept
+	}
+	run(t, nil, dns, func(t *testing.T, b *bench) {
+		b.net.Set("10.0.0.1:1", testnet.Accept)
+		if _, err := b.dial(t.Context(), "db:1"); err != nil {
+			t.Fatal(err)
+		}
+		answers.err, answers.failures = dead, 1000
+		_, err := b.dial(t.Context(), "db:1")
+		if _, ok := errors.AsType[*net.DNSError](err); ok || err == nil || !strings.Contains(err.Error(), dead.Err) {
+			t.Errorf("known before: %v, reaches a *net.DNSError: %v", err, ok)
+		}
+		_, err = b.dial(t.Context(), "other:1")
+		if _, ok := errors.AsType[*net.DNSError](err); !ok {
+			t.Errorf("never known: %v", err)
+		}
+	})
 }
 
 func TestCloseEndsDialsUnderWayAndRefusesNewOnes(t *testing.T) {
