@@ -135,7 +135,7 @@ type fromEnv struct {
 func (f *fromEnv) Resolve(ctx context.Context, host, port string) (Answer, error) {
 	answer, err := f.chain.Resolve(ctx, host, port)
 	service := serviceNames[canonical(host)]
-	switch name := variable(cmp.Or(service, host)); {
+	switch name := Variable(cmp.Or(service, host)); {
 	case err == nil:
 		return answer, nil
 	case !errors.Is(err, ErrNotFound):
