@@ -123,7 +123,7 @@ func (d *Dialer) connection(ctx context.Context, n names, network, address strin
 	if spares != nil {
 		if conn = spares.take(); conn != nil {
 			conn.state().handOut()
-			spares.refill(d.refillCall(network, address))
+			spares.refill()
 			return conn, conn.state().endpoint.addr, true, nil
 		}
 	}
@@ -136,7 +136,7 @@ func (d *Dialer) connection(ctx context.Context, n names, network, address strin
 	}
 	conn.state().handOut()
 	if spares != nil {
-		spares.refill(d.refillCall(network, address))
+		spares.refill()
 	}
 	return conn, conn.state().endpoint.addr, false, nil
 }

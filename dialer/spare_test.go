@@ -209,47 +209,6 @@ func TestSparesOverRealSocketsAreCheckedWithoutTakingAByte(t *testing.T) {
 	}
 }
 
-func BenchmarkSpare(b *testing.B) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer listener.Close()
-	go func() {
-		for {
-			if _, err := listener.Accept(); err != nil {
-				return
-			}
-		}
-	}()
-	const stock = 50
-	d, err := dialer.New(dialer.Config{Spares: map[string]int{"127.0.0.1": stock}})
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer d.Close()
-	address := listener.Addr().String()
-	taken := 0
-	b.ReportAllocs()
-	for b.Loop() {
-		if taken == 0 {
-			b.StopTimer()
-			for d.Stats().Names == nil || d.Stats().Names[0].Endpoints[0].Spares < stock {
-				if conn, err := d.DialContext(b.Context(), "tcp", address); err == nil {
-					conn.Close()
-				}
-				time.Sleep(time.Millisecond)
-			}
-			taken = stock
-			b.StartTimer()
-		}
-		taken--
-		if _, err := d.DialContext(b.Context(), "tcp", address); err != nil {
-			b.Fatal(err)
-		}
-	}
-}
-
 // slowFirst makes dials of 10.0.0.1 take a second.
 func slowFirst(dial dialFunc) dialFunc {
 	return func(ctx context.Context, network, addr string) (net.Conn, error) {
