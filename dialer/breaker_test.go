@@ -4,12 +4,15 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/gvpocr/worker/dialer"
 	"github.com/gvpocr/worker/internal/testnet"
@@ -343,6 +346,55 @@ func TestHealthFollowsTheBreaker(t *testing.T) {
 		}
 		if h, _ := b.d.Health("db:1"); !h.Ready {
 			t.Errorf("back: %+v", h)
+		}
+	})
+}
+
+func TestAnEndpointThatNobodyWantsIsProbedForTenMinutesMoreAndThenForgotten(t *testing.T) {
+	run(t, map[string]string{"db": "10.0.0.1"}, once, func(t *testing.T, b *bench) {
+		b.open("db:1")
+		time.Sleep(9 * time.Minute)
+		if b.state().State == dialer.Closed {
+			t.Error("forgotten after 9 minutes")
+		}
+		time.Sleep(2 * time.Minute)
+		before := len(b.net.Dials())
+		time.Sleep(time.Hour)
+		if n := len(b.net.Dials()) - before; n != 0 {
+			t.Errorf("%d probes of an endpoint that nobody wants", n)
+		}
+		b.dial(t.Context(), "db:1")
+		if n := len(b.net.Dials()) - before; n != 1 {
+			t.Errorf("%d dials: who wants it again begins with a closed breaker", n)
+		}
+	})
+}
+
+func TestTraceIsToldOfEachChangeOfABreaker(t *testing.T) {
+	var mu sync.Mutex
+	var told []string
+	change := func(c *dialer.Config) {
+		c.Budget = -1
+		c.Breaker = dialer.BreakerConfig{ProbeMin: time.Second, ProbeMax: time.Second}
+		c.Trace = &dialer.Trace{Breaker: func(addr string, from, to dialer.BreakerState) {
+			mu.Lock()
+			defer mu.Unlock()
+			told = append(told, fmt.Sprintf("%s: %v, %v", addr, from, to))
+		}}
+	}
+	run(t, map[string]string{"db": "10.0.0.1"}, change, func(t *testing.T, b *bench) {
+		b.open("db:1")
+		time.Sleep(1100 * time.Millisecond)
+		b.net.Set("10.0.0.1:1", testnet.Accept)
+		time.Sleep(time.Second)
+		mu.Lock()
+		defer mu.Unlock()
+		want := []string{
+			"10.0.0.1:1: closed, open", "10.0.0.1:1: open, probing", "10.0.0.1:1: probing, open",
+			"10.0.0.1:1: open, probing", "10.0.0.1:1: probing, closed",
+		}
+		if diff := cmp.Diff(want, told); diff != "" {
+			t.Errorf("-want +got:\n%s", diff)
 		}
 	})
 }
