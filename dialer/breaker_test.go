@@ -350,6 +350,54 @@ func TestHealthFollowsTheBreaker(t *testing.T) {
 	})
 }
 
+func TestASilentEndpointIsProbedAtAPaceThatDoublesToFiveSeconds(t *testing.T) {
+	run(t, map[string]string{"db": "10.0.0.1"}, once, func(t *testing.T, b *bench) {
+		b.net.Set("10.0.0.1:1", testnet.Silent)
+		b.open("db:1")
+		before := len(b.net.Dials())
+		if wait := time.Until(b.state().NextProbe); wait < 500*time.Millisecond || wait > 1500*time.Millisecond {
+			t.Errorf("the first probe after %v, want 0.5 to 1.5s", wait)
+		}
+		time.Sleep(5 * time.Minute)
+		probes := b.net.Dials()[before:]
+		for i, p := range probes[3:] { // by then the pace is 5 s
+			// A probe takes its time-out of 2 s, and the next comes 0.5 to 1.5 times the pace after that.
+			if gap := p.At - probes[2+i].At; gap < 4500*time.Millisecond || gap > 9500*time.Millisecond {
+				t.Errorf("two probes %v apart, want 4.5 to 9.5s", gap)
+			}
+		}
+		if len(probes) < 30 || len(probes) > 60 {
+			t.Errorf("%d probes in 5m, want one each 7s or so", len(probes))
+		}
+	})
+}
+
+func TestABreakerThatOpensSoonAgainKeepsItsPace(t *testing.T) {
+	hasty := func(c *dialer.Config) {
+		c.Budget, c.ConnectTimeout = -1, 100*time.Millisecond
+	}
+	for closed, want := range map[time.Duration][2]time.Duration{
+		time.Second:      {2500 * time.Millisecond, 7500 * time.Millisecond}, // flapping
+		11 * time.Second: {500 * time.Millisecond, 1500 * time.Millisecond},
+	} {
+		run(t, map[string]string{"db": "10.0.0.1"}, hasty, func(t *testing.T, b *bench) {
+			b.net.Set("10.0.0.1:1", testnet.Silent)
+			b.open("db:1")
+			time.Sleep(time.Minute)
+			b.net.Set("10.0.0.1:1", testnet.Accept)
+			for b.state().State != dialer.Closed {
+				time.Sleep(10 * time.Millisecond)
+			}
+			time.Sleep(closed)
+			b.net.Set("10.0.0.1:1", testnet.Silent)
+			b.open("db:1")
+			if wait := time.Until(b.state().NextProbe); wait < want[0]-100*time.Millisecond || wait > want[1] {
+				t.Errorf("closed for %v: the first probe after %v, want %v", closed, wait, want)
+			}
+		})
+	}
+}
+
 func TestAnEndpointThatNobodyWantsIsProbedForTenMinutesMoreAndThenForgotten(t *testing.T) {
 	run(t, map[string]string{"db": "10.0.0.1"}, once, func(t *testing.T, b *bench) {
 		b.open("db:1")
