@@ -296,7 +296,7 @@ func ExampleTrace() {
 		Resolver: names,
 		Trace: &dialer.Trace{
 			Resolved:  func(name string, a resolve.Answer, _ error) { fmt.Println(name, "has", len(a.Endpoints), "endpoints") },
-			Attempted: func(name string, a dialer.Attempt) { fmt.Println("attempt, connected:", a.Err == nil) },
+			Attempted: func(_ string, a dialer.Attempt) { fmt.Println("attempt, connected:", a.Err == nil) },
 			Dialed:    func(name, _ string, _ bool, _ time.Duration, err error) { fmt.Println(name, "is dialed:", err) },
 			Closed:    func(name, _ string, _ time.Duration, reason string) { fmt.Println(name, "is", reason) },
 		},
