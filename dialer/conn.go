@@ -73,7 +73,7 @@ func (s *connState) close(reason string) error {
 		s.dialer.part(s)
 		s.endpoint.abandoned(&s.trial)
 		s.endpoint.open.Add(-1)
-		s.dialer.cfg.Trace.closed(s.name, s.endpoint.addr, time.Since(s.trial.began), reason)
+		s.dialer.cfg.Trace.closed(s.name, s.endpoint.addr, s.trial.began, reason)
 	}
 	return err
 }

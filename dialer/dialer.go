@@ -105,7 +105,7 @@ func (n ownNames) lookUp(ctx context.Context, host, port string) (resolve.Answer
 func (d *Dialer) dialContext(ctx context.Context, n names, network, address string) (net.Conn, error) {
 	began := time.Now()
 	conn, addr, spare, err := d.connection(ctx, n, network, address)
-	d.cfg.Trace.dialed(address, addr, spare, time.Since(began), err)
+	d.cfg.Trace.dialed(address, addr, spare, began, err)
 	if err != nil {
 		return nil, err
 	}
