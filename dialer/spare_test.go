@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -122,6 +123,36 @@ func TestNoSpareIsKeptToAnEndpointWhoseBreakerIsOpen(t *testing.T) {
 			b.dial(t.Context(), "db:1")
 		}
 		if s := b.names(); s.Endpoints[0].State == dialer.Closed || s.Endpoints[0].Spares != 0 {
+			t.Errorf("%+v", s)
+		}
+	})
+}
+
+func TestAConnectionThatArrivesAfterTheBreakerOpenedBecomesNoSpare(t *testing.T) {
+	var dials atomic.Int32
+	change := func(c *dialer.Config) {
+		spares(1)(c)
+		refuse := c.DialFunc
+		c.DialFunc = func(ctx context.Context, network, addr string) (net.Conn, error) {
+			near, _ := net.Pipe()
+			switch dials.Add(1) {
+			case 1:
+			case 2: // the refill's
+				time.Sleep(3 * time.Second)
+			default:
+				return refuse(ctx, network, addr)
+			}
+			return near, nil
+		}
+	}
+	run(t, map[string]string{"db": "10.0.0.1"}, change, func(t *testing.T, b *bench) {
+		if _, err := b.dial(t.Context(), "db:1"); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait() // the refill dials
+		b.open("db:1")
+		time.Sleep(4 * time.Second)
+		if s := b.names().Endpoints[0]; s.State == dialer.Closed || s.Spares != 0 {
 			t.Errorf("%+v", s)
 		}
 	})
