@@ -109,8 +109,10 @@ func (c *heldConn) Read(p []byte) (int, error) {
 // onEach runs a test with each driver. The driver is connected, and has one connection in its pool and others to monitor
 // the server.
 func onEach(t *testing.T, change func(*dialer.Config), test func(t *testing.T, s *scene)) {
+	t.Parallel()
 	for name, connect := range drivers {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			s := &scene{t: t, dialing: (&net.Dialer{}).DialContext}
 			var err error
 			if s.server, err = mongotest.Start(mongotest.Config{}); err != nil {
@@ -194,7 +196,7 @@ func (s *scene) clearing(inUse bool, err error) {
 
 // ping sends a command on a connection of the pool, a new one if those that it has are busy.
 func (s *scene) ping() error {
-	ctx, cancel := context.WithTimeout(s.t.Context(), time.Second)
+	ctx, cancel := context.WithTimeout(s.t.Context(), 5*time.Second)
 	defer cancel()
 	return s.client.ping(ctx)
 }
