@@ -163,6 +163,9 @@ func TestADialGivesUpWhenItsBudgetIsUsedUp(t *testing.T) {
 		if n := len(b.net.Dials()); n < 5 || n > 100 {
 			t.Errorf("%d attempts", n)
 		}
+		if failed, _ := errors.AsType[*dialer.DialError](err); len(failed.Attempts) != 1 {
+			t.Errorf("%d entries for one endpoint, however often it was tried", len(failed.Attempts))
+		}
 	})
 }
 

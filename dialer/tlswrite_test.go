@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"sync"
 	"testing"
 	"time"
 
@@ -98,6 +99,33 @@ func TestATLSConnectionGoesOnAfterWritesThatTimedOut(t *testing.T) {
 	client.Close()
 	if all := <-got; !bytes.Equal(all, message) {
 		t.Errorf("%d bytes came, %d were sent, or not the same", len(all), len(message))
+	}
+}
+
+func TestTwoWritesOfATLSConnectionDoNotMix(t *testing.T) {
+	client, server, stop, err := securePair(t)()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stop()
+	const size = 8 << 20
+	var writes sync.WaitGroup
+	for _, c := range "ab" {
+		writes.Go(func() {
+			if n, err := client.Write(bytes.Repeat([]byte{byte(c)}, size)); n != size || err != nil {
+				t.Errorf("%d, %v", n, err)
+			}
+		})
+	}
+	all := make([]byte, 2*size)
+	if _, err := io.ReadFull(server, all); err != nil {
+		t.Fatal(err)
+	}
+	writes.Wait()
+	for _, half := range [][]byte{all[:size], all[size:]} {
+		if n := bytes.Count(half, half[:1]); n != size {
+			t.Errorf("%d of %d bytes are %q: the writes are mixed", n, size, half[:1])
+		}
 	}
 }
 
