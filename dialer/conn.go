@@ -89,7 +89,7 @@ func (s *connState) close(reason string) error {
 	s.endpoint.abandoned(&s.trial)
 	if was == handed {
 		s.endpoint.open.Add(-1)
-		s.dialer.cfg.Trace.closed(s.name, s.endpoint.addr, time.Since(s.trial.began), reason)
+		s.dialer.cfg.Trace.closed(s.name, s.endpoint.addr, s.trial.began, reason)
 	}
 	return err
 }

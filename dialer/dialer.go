@@ -107,7 +107,7 @@ func (n ownNames) lookUp(ctx context.Context, host, port string) (resolve.Answer
 func (d *Dialer) dialContext(ctx context.Context, n names, network, address string) (net.Conn, error) {
 	began := time.Now()
 	conn, addr, spare, err := d.connection(ctx, n, network, address)
-	d.cfg.Trace.dialed(address, addr, spare, time.Since(began), err)
+	d.cfg.Trace.dialed(address, addr, spare, began, err)
 	if err != nil {
 		return nil, err
 	}
@@ -125,7 +125,7 @@ func (d *Dialer) connection(ctx context.Context, n names, network, address strin
 	if spares != nil {
 		if conn = spares.take(); conn != nil {
 			conn.state().handOut()
-			spares.refill(d.refillCall(network, address))
+			spares.refill()
 			return conn, conn.state().endpoint.addr, true, nil
 		}
 	}
@@ -138,7 +138,7 @@ func (d *Dialer) connection(ctx context.Context, n names, network, address strin
 	}
 	conn.state().handOut()
 	if spares != nil {
-		spares.refill(d.refillCall(network, address))
+		spares.refill()
 	}
 	return conn, conn.state().endpoint.addr, false, nil
 }
