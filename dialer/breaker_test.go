@@ -211,6 +211,29 @@ func TestAForwarderInFrontOfADeadServerIsFoundOut(t *testing.T) {
 	})
 }
 
+func TestSparesDoNotHideThatAServerClosesWhatItAccepts(t *testing.T) {
+	for _, n := range []int{0, 1, 2} {
+		run(t, map[string]string{"db": "10.0.0.1"}, spares(n), func(t *testing.T, b *bench) {
+			b.net.Set("10.0.0.1:1", testnet.AcceptClose)
+			for dial := range 6 {
+				conn, err := b.d.DialContext(t.Context(), "tcp", "db:1")
+				if dial == 5 {
+					if !errors.Is(err, dialer.ErrBreakerOpen) {
+						t.Errorf("with %d spares the sixth dial says %v", n, err)
+					}
+					break
+				}
+				if err != nil {
+					t.Fatalf("with %d spares, dial %d: %v", n, dial, err)
+				}
+				_, _ = conn.Read(make([]byte, 1))
+				conn.Close()
+				time.Sleep(2 * time.Second) // spares grow old, unread
+			}
+		})
+	}
+}
+
 func TestACloseByOurSideNeverCounts(t *testing.T) {
 	run(t, map[string]string{"db": "10.0.0.1"}, once, func(t *testing.T, b *bench) {
 		b.net.Set("10.0.0.1:1", testnet.Accept)
@@ -376,6 +399,28 @@ func TestHealthFollowsTheBreaker(t *testing.T) {
 	})
 }
 
+func TestWhoWaitsForHealthIsToldHoweverLongThatTakes(t *testing.T) {
+	run(t, map[string]string{"db": "10.0.0.1"}, once, func(t *testing.T, b *bench) {
+		b.open("db:1")
+		back := time.Now().Add(15 * time.Minute)
+		time.AfterFunc(time.Until(back), func() { b.net.Set("10.0.0.1:1", testnet.Accept) })
+		for {
+			health, changed := b.d.Health("db:1")
+			if health.Ready {
+				break
+			}
+			select {
+			case <-changed:
+			case <-time.After(5 * time.Hour):
+				t.Fatalf("nobody told in 5 h; now %+v", health)
+			}
+		}
+		if late := time.Since(back); late > time.Second {
+			t.Errorf("told %v after the server's return", late)
+		}
+	})
+}
+
 func TestASilentEndpointIsProbedAtAPaceThatDoublesToFiveSeconds(t *testing.T) {
 	run(t, map[string]string{"db": "10.0.0.1"}, once, func(t *testing.T, b *bench) {
 		b.net.Set("10.0.0.1:1", testnet.Silent)
@@ -440,6 +485,21 @@ func TestAnEndpointThatNobodyWantsIsProbedForTenMinutesMoreAndThenForgotten(t *t
 		b.dial(t.Context(), "db:1")
 		if n := len(b.net.Dials()) - before; n != 1 {
 			t.Errorf("%d dials: who wants it again begins with a closed breaker", n)
+		}
+	})
+}
+
+func TestLastSuccessIsThatOfAConnectionThatNobodyReadsToo(t *testing.T) {
+	run(t, map[string]string{"db": "10.0.0.1"}, nil, func(t *testing.T, b *bench) {
+		b.net.Set("10.0.0.1:1", testnet.Accept)
+		conn, err := b.d.DialContext(t.Context(), "tcp", "db:1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		time.Sleep(10 * time.Second)
+		if b.state().LastSuccess.IsZero() {
+			t.Error("none")
 		}
 	})
 }

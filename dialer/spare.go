@@ -34,7 +34,7 @@ type spare struct {
 
 // stock returns the stock of a name that keeps spares, or nil.
 func (d *Dialer) stock(host, name string) *stock {
-	size := d.cfg.Spares[host]
+	size, _ := d.spares.of(host)
 	if size <= 0 {
 		return nil
 	}
@@ -122,7 +122,7 @@ func (s *stock) addOne() (more bool) {
 	endpoints, _, err := d.candidates(&c)
 	if err == nil && len(endpoints) > 0 {
 		if generation, ok := endpoints[0].breaker.allow(); ok && endpoints[0].enterBackground() {
-			conn, _ = d.attempt(d.ctx, &c, endpoints[0], generation)
+			conn, _ = d.attempt(d.ctx, &c, c.pass.origin, endpoints[0], generation)
 			endpoints[0].background.Add(-1)
 		}
 	}
