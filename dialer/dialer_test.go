@@ -457,6 +457,8 @@ func TestWhatANameResolvesToIsLoggedOnceUntilItChanges(t *testing.T) {
 }
 
 func TestBehindFindsAdvertisedNamesAtTheService(t *testing.T) {
+	nameServer.Set("3f2a91c0de4b", "192.0.2.66") // another one by that name, which is not meant
+	defer nameServer.Set("3f2a91c0de4b")
 	targets := map[string]string{"mongodb-proxy": "10.0.0.1:27500", "nsqd-proxy": "10.0.0.2", "known": "10.0.0.9"}
 	runNow(t, targets, func(c *dialer.Config) {
 		c.Resolver = resolve.Chain(c.Resolver, resolve.System(nil))

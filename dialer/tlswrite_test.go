@@ -102,31 +102,32 @@ func TestATLSConnectionGoesOnAfterWritesThatTimedOut(t *testing.T) {
 	}
 }
 
-func TestTwoWritesOfATLSConnectionDoNotMix(t *testing.T) {
+func TestWritesOfATLSConnectionDoNotMix(t *testing.T) {
 	client, server, stop, err := securePair(t)()
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer stop()
-	const size = 8 << 20
+	const size = 2 << 20
+	const writers = "abcdefgh"
 	var writes sync.WaitGroup
-	for _, c := range "ab" {
+	for _, c := range writers {
 		writes.Go(func() {
 			if n, err := client.Write(bytes.Repeat([]byte{byte(c)}, size)); n != size || err != nil {
 				t.Errorf("%d, %v", n, err)
 			}
 		})
 	}
-	all := make([]byte, 2*size)
-	if _, err := io.ReadFull(server, all); err != nil {
-		t.Fatal(err)
-	}
-	writes.Wait()
-	for _, half := range [][]byte{all[:size], all[size:]} {
-		if n := bytes.Count(half, half[:1]); n != size {
-			t.Errorf("%d of %d bytes are %q: the writes are mixed", n, size, half[:1])
+	for range writers {
+		message := make([]byte, size)
+		if _, err := io.ReadFull(server, message); err != nil {
+			t.Fatal(err)
+		}
+		if n := bytes.Count(message, message[:1]); n != size {
+			t.Errorf("%d of %d bytes are %q: the writes are mixed", n, size, message[:1])
 		}
 	}
+	writes.Wait()
 }
 
 func TestATLSConnectionKeepsWhatItCanDo(t *testing.T) {
