@@ -336,6 +336,25 @@ func TestWhatThisMachineLacksDoesNotCount(t *testing.T) {
 	}
 }
 
+func TestADeadlineShorterThanTheConnectTimeoutDoesNotCountHoweverShortThatIs(t *testing.T) {
+	for _, limit := range []time.Duration{80 * time.Millisecond, 200 * time.Millisecond, 5 * time.Second} {
+		for _, deadline := range []time.Duration{limit / 2, limit - time.Millisecond} {
+			run(t, map[string]string{"db": "10.0.0.1"}, func(c *dialer.Config) { c.ConnectTimeout = limit }, func(t *testing.T, b *bench) {
+				b.net.Set("10.0.0.1:1", testnet.Silent)
+				for range 10 {
+					ctx, cancel := context.WithTimeout(t.Context(), deadline)
+					b.dial(ctx, "db:1")
+					cancel()
+					time.Sleep(60 * time.Millisecond)
+				}
+				if s := b.state(); s.Failures != 0 || s.State != dialer.Closed {
+					t.Errorf("connect time-out %v, deadline %v: %+v", limit, deadline, s)
+				}
+			})
+		}
+	}
+}
+
 func TestALateResultOfAnEarlierGenerationIsDropped(t *testing.T) {
 	slow := func(c *dialer.Config) { c.ConnectTimeout = 60 * time.Second; c.Budget = -1 }
 	run(t, map[string]string{"db": "10.0.0.1"}, slow, func(t *testing.T, b *bench) {
