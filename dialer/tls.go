@@ -200,3 +200,6 @@ func (c *tlsConn) CloseWrite() error {
 	c.s.endpoint.abandoned(&c.s.trial)
 	return c.Conn.CloseWrite()
 }
+
+// Secures reports whether the Dialer's TLS names name: whether connections that are dialed by it are secured.
+func (d *Dialer) Secures(name string) bool { return d.tls[name] != nil }
