@@ -30,9 +30,12 @@ type ConsumerConfig struct {
 	// means 1.
 	MaxInFlight int
 
-	// NSQ is go-nsq's configuration; it is copied. Nil means NewConfig(). Not read: MaxAttempts, since no message is ever finished but by its handler; MaxInFlight;
-	// DialTimeout, LocalAddr, which are the Dialer's; and what belongs to go-nsq's backoff and polling, which the
-	// Consumer does not have.
+	// NSQ is go-nsq's configuration; it is copied. Nil means NewConfig(). TLS is never below 1.2, and an nsqd that does not
+	// offer the TLS that is asked for is refused; it is verified against TlsConfig.ServerName or, without one, the host
+	// name that it is dialed by. Not read: MaxAttempts, since no message is ever finished but by its handler;
+	// MaxInFlight; DialTimeout, LocalAddr, which are the Dialer's; LookupdAuthorization, since that would show the secret
+	// to anybody on the way; and what belongs to go-nsq's backoff and polling, which the Consumer does not have, apart
+	// from LookupdPollInterval: how often the lookupds are asked while no connection is missing.
 	NSQ *nsq.Config
 
 	// Logger gets connections made and lost. Nil means silent.

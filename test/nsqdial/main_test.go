@@ -172,6 +172,8 @@ type channelStats struct {
 	Clients   int `json:"client_count"`
 }
 
+func (s channelStats) idle() bool { return s.Depth == 0 && s.InFlight == 0 && s.Deferred == 0 }
+
 func (b *bench) stats() channelStats {
 	b.t.Helper()
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
