@@ -40,16 +40,17 @@ func TestMain(m *testing.M) {
 
 // bench is a queue, a dialer that finds it, and a consumer's handler that records.
 type bench struct {
-	t      *testing.T
-	server *mainserver.Server
-	dialer *dialer.Dialer
+	t        testing.TB
+	server   *mainserver.Server
+	dialer   *dialer.Dialer
+	nsqdHTTP string
 
 	mu      sync.Mutex
 	handled []string
 	changed chan struct{} // closed and replaced when handled changes
 }
 
-func start(t *testing.T, cfg mainserver.Config) *bench {
+func start(t testing.TB, cfg mainserver.Config) *bench {
 	t.Helper()
 	if cfg.Services == nil {
 		cfg.Services = []string{mainserver.NSQLookupd, mainserver.NSQD}
@@ -63,7 +64,7 @@ func start(t *testing.T, cfg mainserver.Config) *bench {
 			t.Error(err)
 		}
 	})
-	b := &bench{t: t, server: server, changed: make(chan struct{})}
+	b := &bench{t: t, server: server, nsqdHTTP: server.NSQDHTTPAddr, changed: make(chan struct{})}
 	b.dialer = b.newDialer(server.Environ()...)
 	return b
 }
@@ -176,10 +177,15 @@ func (s channelStats) idle() bool { return s.Depth == 0 && s.InFlight == 0 && s.
 
 func (b *bench) stats() channelStats {
 	b.t.Helper()
+	return statsOf(b.t, b.nsqdHTTP)
+}
+
+func statsOf(t testing.TB, nsqdHTTP string) channelStats {
+	t.Helper()
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
-	resp, err := client.Get(fmt.Sprintf("http://%s/stats?format=json&topic=%s&channel=%s", b.server.NSQDHTTPAddr, topic, channel))
+	resp, err := client.Get(fmt.Sprintf("http://%s/stats?format=json&topic=%s&channel=%s", nsqdHTTP, topic, channel))
 	if err != nil {
-		b.t.Fatal(err)
+		t.Fatal(err)
 	}
 	defer resp.Body.Close()
 	var answer struct {
@@ -188,7 +194,7 @@ func (b *bench) stats() channelStats {
 		} `json:"topics"`
 	}
 	if err := json.NewDecoder(resp.Body).Decode(&answer); err != nil {
-		b.t.Fatal(err)
+		t.Fatal(err)
 	}
 	if len(answer.Topics) == 0 || len(answer.Topics[0].Channels) == 0 {
 		return channelStats{}

@@ -23,37 +23,6 @@ import (
 	"github.com/gvpocr/worker/dialer/nsqdial"
 )
 
-// quiet takes nsqd's log.
-type quiet struct{}
-
-func (quiet) Output(int, string) error { return nil }
-
-// startNSQD starts an nsqd of the test's own, for what a main server does not offer.
-func startNSQD(t *testing.T, change func(*nsqd.Options)) *bench {
-	t.Helper()
-	opts := nsqd.NewOptions()
-	opts.Logger = quiet{}
-	opts.TCPAddress, opts.HTTPAddress, opts.HTTPSAddress = "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0"
-	opts.DataPath = t.TempDir()
-	change(opts)
-	daemon, err := nsqd.New(opts)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := daemon.LoadMetadata(); err != nil {
-		t.Fatal(err)
-	}
-	done := make(chan error)
-	go func() { done <- daemon.Main() }()
-	t.Cleanup(func() {
-		daemon.Exit()
-		<-done
-	})
-	b := &bench{t: t, changed: make(chan struct{})}
-	b.dialer = b.newDialer("DIAL_NSQD_PROXY=" + daemon.RealTCPAddr().String())
-	return b
-}
-
 // certificate writes a self-signed certificate for nsqd-proxy.
 func certificate(t *testing.T) (certFile, keyFile string, pool *x509.CertPool) {
 	t.Helper()
