@@ -107,7 +107,7 @@ func (a *account) returned(d *delivery) (next *delivery) {
 		return nil
 	}
 	if !next.session.joined {
-		next.releaseLocked() // nsqd takes it back with the connection
+		next.releaseLocked() // nsqd takes it back when its time is up
 		return nil
 	}
 	next.handled = true
