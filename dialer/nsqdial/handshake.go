@@ -180,7 +180,9 @@ func (h *shaker) authenticate() error {
 	}
 	err = h.command("AUTH", cmd)
 	if refused, ok := errors.AsType[*ServerError](err); ok {
-		refused.Text = strings.ReplaceAll(refused.Text, h.cfg.AuthSecret, "(the secret)") // it ends in a log
+		// What a server says ends in a log, and this one knows the secret.
+		hide := strings.NewReplacer(h.cfg.AuthSecret, "(the secret)")
+		return fmt.Errorf("AUTH: %w", &ServerError{hide.Replace(refused.Code), hide.Replace(refused.Text)})
 	}
 	return err
 }

@@ -89,6 +89,6 @@ func startNSQD(t testing.TB, change func(*nsqd.Options)) *bench {
 	d := runNSQD(t, change)
 	b := &bench{t: t, changed: make(chan struct{})}
 	b.dialer = b.newDialer("DIAL_NSQD_PROXY=" + d.tcp)
-	b.nsqdHTTP = d.http
+	b.nsqd, b.nsqdHTTP = d, d.http
 	return b
 }
