@@ -183,24 +183,41 @@ func (b *bench) stats() channelStats {
 
 func statsOf(t testing.TB, nsqdHTTP string) channelStats {
 	t.Helper()
+	if topics := topicsOf(t, nsqdHTTP); len(topics) > 0 && len(topics[0].Channels) > 0 {
+		return topics[0].Channels[0]
+	}
+	return channelStats{}
+}
+
+// depthOf is what waits in the topic for its first channel.
+func depthOf(t testing.TB, nsqdHTTP string) int {
+	t.Helper()
+	if topics := topicsOf(t, nsqdHTTP); len(topics) > 0 {
+		return topics[0].Depth
+	}
+	return 0
+}
+
+type topicStats struct {
+	Depth    int            `json:"depth"`
+	Channels []channelStats `json:"channels"`
+}
+
+func topicsOf(t testing.TB, nsqdHTTP string) []topicStats {
+	t.Helper()
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
-	resp, err := client.Get(fmt.Sprintf("http://%s/stats?format=json&topic=%s&channel=%s", nsqdHTTP, topic, channel))
+	resp, err := client.Get(fmt.Sprintf("http://%s/stats?format=json&topic=%s", nsqdHTTP, topic))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer resp.Body.Close()
 	var answer struct {
-		Topics []struct {
-			Channels []channelStats `json:"channels"`
-		} `json:"topics"`
+		Topics []topicStats `json:"topics"`
 	}
 	if err := json.NewDecoder(resp.Body).Decode(&answer); err != nil {
 		t.Fatal(err)
 	}
-	if len(answer.Topics) == 0 || len(answer.Topics[0].Channels) == 0 {
-		return channelStats{}
-	}
-	return answer.Topics[0].Channels[0]
+	return answer.Topics
 }
 
 // eventually polls until ok, for things that nsqd does in its own time.
