@@ -74,6 +74,7 @@ func startStock(t testing.TB, r *restart) (stop func()) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	c.SetLookupdHttpClient(&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}) // else it leaves connections open
 	c.SetLogger(log.New(io.Discard, "", 0), nsq.LogLevelError)
 	c.ChangeMaxInFlight(2)
 	c.AddConcurrentHandlers(r.handler, 2)
