@@ -21,9 +21,9 @@ type ConsumerConfig struct {
 	// Lookupds are the HTTP addresses of nsqlookupds, host:port, with http:// or without.
 	Lookupds []string
 
-	// NSQDs are the TCP addresses of nsqds. They are consumed directly if there is no lookupd, or none has answered
-	// 5 s after the start and until one does. The first one's name is what advertised names are looked for behind;
-	// without one it is the first lookupd's.
+	// NSQDs are the TCP addresses of nsqds. They are consumed directly if there is no lookupd, or if nothing is connected
+	// and no lookupd has answered for 5 s, until one does. The first one's name is what advertised names are looked for
+	// behind; without one it is the first lookupd's.
 	NSQDs []string
 
 	// MaxInFlight is how many messages are handled at a time, over all connections and those that were lost. Zero

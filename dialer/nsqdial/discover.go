@@ -146,9 +146,14 @@ const patience = 5 * time.Minute
 // untilNextPoll is missingPoll while there is no connection, or for some time one less than there was; else go-nsq's
 // poll interval, at random as well.
 func (c *Consumer) untilNextPoll() time.Duration {
-	sessions, _ := c.account.count()
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	sessions := 0 // that are not being given up
+	for address := range c.account.connected() {
+		if c.seen.wanted[address] != nil {
+			sessions++
+		}
+	}
 	now := time.Now()
 	switch d := &c.seen; {
 	case sessions >= d.had:
@@ -182,7 +187,11 @@ func (c *Consumer) nextNudge() <-chan struct{} {
 // wantLocked makes connections to addresses that have none. It reports whether there was one.
 func (c *Consumer) wantLocked(addresses []string, direct bool) (added bool) {
 	for _, address := range addresses {
-		if c.ctx.Err() != nil || c.seen.wanted[address] != nil || len(c.seen.wanted) >= maxProducers {
+		if l := c.seen.wanted[address]; l != nil {
+			l.direct = l.direct && direct
+			continue
+		}
+		if c.ctx.Err() != nil || len(c.seen.wanted) >= maxProducers {
 			continue
 		}
 		added = true

@@ -124,6 +124,9 @@ func TestAConnectionIsBackWhileTheHandlerOfTheLostOneStillRuns(t *testing.T) {
 		if string(m.Body) == "held" {
 			held <- struct{}{}
 			<-release
+			if err := nsqdial.Publish(context.Background(), m, "copies", 0, m.Body); err != nil {
+				t.Errorf("a copy can't be published: %v", err)
+			}
 		}
 		return b.record(m)
 	})
