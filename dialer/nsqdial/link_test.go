@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -19,7 +20,8 @@ import (
 // handshake and no messages.
 type place struct {
 	mu      sync.Mutex
-	err     error // of a dial; nil = it accepts
+	err     error    // of a dial; nil = it accepts
+	alive   []string // the addresses that can be reached; nil = all
 	refuse  string
 	ready   bool
 	changed chan struct{}
@@ -51,12 +53,23 @@ func (p *place) health(string) (dialer.Health, <-chan struct{}) {
 	return dialer.Health{Ready: p.ready}, p.changed
 }
 
-func (p *place) dial(context.Context, string, string) (net.Conn, error) {
+// only closes all connections, after which nothing else than addresses can be reached.
+func (p *place) only(addresses ...string) {
+	p.mu.Lock()
+	p.alive = addresses
+	p.mu.Unlock()
+	p.drop()
+}
+
+func (p *place) dial(_ context.Context, _, address string) (net.Conn, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.dials = append(p.dials, time.Now())
 	if p.err != nil {
 		return nil, p.err
+	}
+	if len(p.alive) > 0 && !slices.Contains(p.alive, address) {
+		return nil, errDown
 	}
 	near, far := net.Pipe()
 	p.conns = append(p.conns, far)
