@@ -98,18 +98,17 @@ func (c *Consumer) poll(i int, u *url.URL) {
 
 // heard takes in what a lookupd answered.
 func (c *Consumer) heard(i int, u *url.URL, nsqds []string, err error) {
-	now := time.Now()
 	c.mu.Lock()
 	l := &c.seen.lookupds[i]
 	failed, known := l.failing, l.known
 	l.failing = err != nil
 	if err == nil {
 		l.nsqds, l.known = nsqds, true
-		c.seen.heard = now
+		c.seen.heard = time.Now()
 		c.wantLocked(nsqds, false)
 	}
-	gone := c.forgetLocked(now)
 	c.mu.Unlock()
+	c.review()
 	switch {
 	case err != nil && !failed:
 		c.logger.Warn("nsqlookupd does not answer; it is asked again", "error", err)
@@ -118,6 +117,13 @@ func (c *Consumer) heard(i int, u *url.URL, nsqds []string, err error) {
 	case err == nil && !known:
 		c.logger.Debug("nsqlookupd answers", "nsqlookupd", u.Host, "nsqds", nsqds)
 	}
+}
+
+// review gives up what is not wanted any more.
+func (c *Consumer) review() {
+	c.mu.Lock()
+	gone := c.forgetLocked(time.Now())
+	c.mu.Unlock()
 	for _, address := range gone {
 		c.logger.Info("nsqd is given up: no nsqlookupd lists it", "nsqd", address)
 	}

@@ -203,6 +203,9 @@ func TestAMessageThatIsAnsweredLaterCountsUntilThen(t *testing.T) {
 		t.Fatal("handled again")
 	}
 	l.wantArrive(s, 2, giveBack)
+	l.setMax(0)
+	l.answer(l.wantArrive(s, 1, giveBack), false)
+	l.setMax(1)
 	// Its time is over, and nobody is known to work on it.
 	again := l.wantArrive(s, 1, handle)
 	l.finish(again)

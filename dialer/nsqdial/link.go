@@ -85,6 +85,7 @@ func sleep(ctx context.Context, d time.Duration) {
 // service has moved, it connects to the new place first, and returns that session, while the old one drains.
 func (c *Consumer) serve(ctx context.Context, s *session) (next *session) {
 	c.account.join(s)
+	c.review()
 	for leaving := s.leaving(); ; leaving = nil {
 		select {
 		case <-s.done:

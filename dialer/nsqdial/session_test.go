@@ -1,11 +1,13 @@
 package nsqdial
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/binary"
 	"io"
 	"net"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -16,7 +18,8 @@ import (
 	"github.com/gvpocr/worker/dialer"
 )
 
-// script is a server that sends what it is given, whatever it hears.
+// script is a server that sends what it is given, whatever it hears. What comes after a good greeting is sent when the
+// first messages are asked for.
 type script []byte
 
 // run lets a consumer of max messages take what the server sends, until the connection ends.
@@ -24,11 +27,27 @@ func (sent script) run(t testing.TB, limit int, cfg *nsq.Config, handler nsq.Han
 	t.Helper()
 	near, far := net.Pipe()
 	var server sync.WaitGroup
-	server.Go(func() { io.Copy(io.Discard, far) })
+	asked := make(chan struct{})
 	server.Go(func() {
+		defer io.Copy(io.Discard, far)
+		defer close(asked)
+		for lines := bufio.NewScanner(far); lines.Scan(); {
+			if strings.HasPrefix(lines.Text(), "RDY ") {
+				return
+			}
+		}
+	})
+	server.Go(func() {
+		defer far.Close()
 		far.SetWriteDeadline(time.Now().Add(5 * time.Second))
-		far.Write(sent)
-		far.Close()
+		rest, good := bytes.CutPrefix(sent, greeting)
+		if good {
+			if _, err := far.Write(greeting); err != nil {
+				return
+			}
+			<-asked
+		}
+		far.Write(rest)
 	})
 	c := newConsumer(ConsumerConfig{Topic: "tasks", Channel: "workers", MaxInFlight: limit}, cfg, &lookup{}, handler, nsqDialer{
 		func(context.Context, string, string) (net.Conn, error) { return near, nil },
@@ -128,6 +147,23 @@ func TestAFloodEndsTheSession(t *testing.T) {
 				t.Errorf("%d messages were handled beside the one that was asked for", n-1)
 			}
 		})
+	}
+}
+
+func TestAnErrorAboutAMessageEndsNothingAndAnyOtherDoes(t *testing.T) {
+	for code, goesOn := range map[string]bool{
+		"E_FIN_FAILED": true, "E_REQ_FAILED": true, "E_TOUCH_FAILED": true, "E_INVALID": false, "E_BAD_MESSAGE": false, "E": false,
+	} {
+		sent := append(bytes.Clone(greeting), frame(uint32(4+len(code)+5), 1, code+" text")...)
+		sent = append(sent, messageFrame(1, "after")...)
+		handled := false
+		script(sent).run(t, 1, NewConfig(), func(*nsq.Message) error {
+			handled = true
+			return nil
+		})
+		if handled != goesOn {
+			t.Errorf("%s: what came after it was handled: %t", code, handled)
+		}
 	}
 }
 
