@@ -54,7 +54,7 @@ type Config struct {
 	SpareIdle time.Duration
 
 	// DrainAfter is how long connections in use live on when their endpoint has left the answer: two whole answers in a
-	// row, at least 10 s apart and neither stale, lack it. Zero means 5 s; negative means that they are left alone.
+	// row, at least 10 s and the first one's TTL apart and neither stale, lack it; a TTL that is unknown counts as 5 min. Zero means 5 s; negative means that they are left alone.
 	DrainAfter time.Duration
 
 	// TLS secures the connections of logical names. Do, whose connections are its caller's, does not.
@@ -151,6 +151,9 @@ func (c Config) withDefaults() Config {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
+	if c.Cache.Logger == nil {
+		c.Cache.Logger = c.Logger
+	}
 	return c
 }
 
@@ -173,6 +176,12 @@ func (c Config) validate(name func(field string) string) error {
 		if n := c.Spares[spared]; n < 0 || n > maxSpares {
 			bad("Spares", "%s=%d: the number is not 0 to %d", spared, n, maxSpares)
 		}
+	}
+	if err := twice(c.Spares); err != nil {
+		bad("Spares", "%w", err)
+	}
+	if err := twice(c.TLS); err != nil {
+		bad("TLS", "%w", err)
 	}
 	if c.SpareIdle < 0 {
 		bad("SpareIdle", "%v is negative", c.SpareIdle)
@@ -254,6 +263,9 @@ func parseSpares(text string) (map[string]int, error) {
 		n, err := strconv.Atoi(number)
 		if !ok || name == "" || err != nil {
 			return nil, fmt.Errorf("DIALER_SPARES: %q is not name=number", entry)
+		}
+		if _, twice := spares[name]; twice {
+			return nil, fmt.Errorf("DIALER_SPARES: %s stands there twice", name)
 		}
 		spares[name] = n
 	}

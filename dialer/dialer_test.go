@@ -271,6 +271,50 @@ func TestABadAddressFailsAtOnceAndSaysWhy(t *testing.T) {
 	})
 }
 
+func TestAnAddressThatMayHoldAPasswordIsNotShown(t *testing.T) {
+	run(t, nil, nil, func(t *testing.T, b *bench) {
+		for _, address := range []string{"mongodb://admin:geheim@db:27017", "admin:geheim@db", "admin:geheim@db:x"} {
+			if _, err := b.dial(t.Context(), address); err == nil || strings.Contains(err.Error(), "geheim") {
+				t.Errorf("%v", err)
+			}
+		}
+	})
+}
+
+func TestWhatCanNotBeDialedFailsAtOnce(t *testing.T) {
+	cache := func(c *dialer.Config) {
+		r, err := resolve.MainServer("localhost")
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.Resolver = resolve.NewCache(r, resolve.CacheConfig{})
+	}
+	run(t, nil, cache, func(t *testing.T, b *bench) {
+		if took, err := b.dial(t.Context(), "mongodb-proxy:27017"); took != 0 || err == nil || !strings.Contains(err.Error(), "resolve.Addresses") {
+			t.Errorf("host names out of a cache: took %v, %v", took, err)
+		}
+		if e, err := b.d.Explain(t.Context(), "mongodb-proxy:27017"); err != nil || !strings.Contains(e.Verdict, "fails") || e.Steps[0].Action != "skip" {
+			t.Errorf("%v, %v", e, err)
+		}
+	})
+	run(t, map[string]string{"db": "10.0.0.1"}, nil, func(t *testing.T, b *bench) {
+		began := time.Now()
+		if _, err := b.d.DialContext(t.Context(), "tcp6", "db:1"); err == nil || time.Since(began) != 0 {
+			t.Errorf("tcp6 to an IPv4 address: took %v, %v", time.Since(began), err)
+		}
+	})
+}
+
+func TestAnEndpointThatStandsInTheAnswerTwiceIsTriedOnce(t *testing.T) {
+	run(t, nil, func(c *dialer.Config) { c.Resolver = &zone{answer: says(time.Minute, hostA, hostA)} }, func(t *testing.T, b *bench) {
+		b.net.Set(hostA+":1", testnet.Silent)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		b.dial(ctx, "db:1")
+		b.wantDials(hostA + ":1")
+	})
+}
+
 func TestADialRidesOutADeadNameServer(t *testing.T) {
 	flaky := &flakyResolver{failures: 3}
 	run(t, nil, func(c *dialer.Config) { c.Resolver = flaky }, func(t *testing.T, b *bench) {

@@ -23,8 +23,10 @@
 // answer, the connection is closed Config.DrainAfter later, so that a service can move; who can change over before that
 // asks for it:
 //
-//	if c, ok := conn.(interface{ Leaving() <-chan struct{} }); ok {
-//		<-c.Leaving()
+//	leaving := conn.(interface{ Leaving() <-chan struct{} }).Leaving()
+//	select {
+//	case <-leaving: // open another one, and close conn when it is no longer needed
+//	case <-done: // conn is closed
 //	}
 //
 // # Names of another world

@@ -22,11 +22,22 @@ var errClosed = fmt.Errorf("the dialer is closed: %w", ErrClosed)
 
 // noEndpoint is the error of an answer that has nothing that network can reach.
 func noEndpoint(network string, a resolve.Answer) error {
-	if len(a.Endpoints) == 0 {
+	addrs := strings.Join(endpointAddrs(a), ", ")
+	switch {
+	case addrs == "":
 		return fmt.Errorf("%s gave no endpoint", cmp.Or(a.Source, "the resolver"))
+	case slices.ContainsFunc(a.Endpoints, func(e resolve.Endpoint) bool { return tcpAddr(e.Addr) == nil }):
+		return outOfReachError(addrs + " can't be dialed: " + hostNames)
 	}
-	return fmt.Errorf("%s can't reach %s; dial with tcp, or name an address of the other kind", network, strings.Join(endpointAddrs(a), ", "))
+	return outOfReachError(fmt.Sprintf("%s can't reach %s; dial with tcp, or name an address of the other kind", network, addrs))
 }
+
+const hostNames = "a Cache has to answer with addresses; make it over resolve.Addresses"
+
+// outOfReachError says that no endpoint of an answer can be dialed, however long one waits.
+type outOfReachError string
+
+func (e outOfReachError) Error() string { return string(e) }
 
 // DialError says why a dial failed: what was tried, and what came of it. errors.Is and errors.As reach every cause.
 type DialError struct {

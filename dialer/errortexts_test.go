@@ -208,7 +208,7 @@ func golden(t *testing.T, file, got string) {
 	}
 }
 
-func untilOpen(b *bench, dial func() error) error {
+func untilOpen(_ *bench, dial func() error) error {
 	for {
 		err := dial()
 		if errors.Is(err, dialer.ErrBreakerOpen) {

@@ -162,6 +162,14 @@ func (c *faultyConn) fail() (int, error) {
 	return 0, io.EOF
 }
 
+// resolver returns r, which may be nil, under the plan.
+func (p *faultPlan) resolver(r resolve.Resolver) resolve.Resolver {
+	if p == nil || r == nil {
+		return r
+	}
+	return &faultyResolver{r, p}
+}
+
 // faultyResolver fails under the plan.
 type faultyResolver struct {
 	resolve.Resolver

@@ -75,9 +75,9 @@ func receive(conn net.Conn) (size int, err error) {
 	}
 }
 
-// relayed has copy move size bytes from one connection of a dialer's to another, and returns how many calls of read and
+// relayed has relay move size bytes from one connection of a dialer's to another, and returns how many calls of read and
 // write that took for each 64 KiB.
-func relayed(t *testing.T, size int, copy func(to, from net.Conn) error) float64 {
+func relayed(t *testing.T, size int, relay func(to, from net.Conn) error) float64 {
 	t.Helper()
 	from, source, stopFrom, err := pair()
 	if err != nil {
@@ -102,7 +102,7 @@ func relayed(t *testing.T, size int, copy func(to, from net.Conn) error) float64
 			t.Errorf("%d of %d bytes came: %v", n, size, err)
 		}
 	})
-	if err := copy(to, from); err != nil {
+	if err := relay(to, from); err != nil {
 		t.Error(err)
 	}
 	to.Close()
@@ -112,7 +112,7 @@ func relayed(t *testing.T, size int, copy func(to, from net.Conn) error) float64
 
 func TestCopiesBetweenConnectionsSplice(t *testing.T) {
 	const size = 128 << 20
-	for name, copy := range map[string]func(to, from net.Conn) error{
+	for name, relay := range map[string]func(to, from net.Conn) error{
 		"io.Copy": func(to, from net.Conn) error {
 			_, err := io.Copy(to, from)
 			return err
@@ -127,7 +127,7 @@ func TestCopiesBetweenConnectionsSplice(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			per := relayed(t, size, copy)
+			per := relayed(t, size, relay)
 			t.Logf("%.3f calls of read and write for each 64 KiB", per)
 			if per >= 0.1 {
 				t.Errorf("%.3f calls of read and write for each 64 KiB: the bytes were copied", per)

@@ -44,6 +44,9 @@ func parseTLS(text string) (map[string]TLSConfig, error) {
 			}
 			*field = value
 		}
+		if _, twice := configs[name]; twice {
+			return nil, fmt.Errorf("DIALER_TLS: %s stands there twice; join its settings with ;", name)
+		}
 		configs[name] = c
 	}
 	return configs, nil
