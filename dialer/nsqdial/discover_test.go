@@ -236,3 +236,37 @@ func TestALookupdThatNamesEverNewOnesFillsNothing(t *testing.T) {
 		}
 	})
 }
+
+// endless is a body that never ends.
+type endless struct{ read int }
+
+func (e *endless) Read(p []byte) (int, error) {
+	e.read += len(p)
+	for i := range p {
+		p[i] = ' '
+	}
+	return len(p), nil
+}
+
+func (*endless) Close() error { return nil }
+
+type roundTrip func(*http.Request) (*http.Response, error)
+
+func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+func TestNoMoreOfAnAnswerIsReadThanALookupdCanHaveToSay(t *testing.T) {
+	body := &endless{}
+	l := &lookup{client: &http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
+		return &http.Response{StatusCode: http.StatusOK, Body: body, Request: r}, nil
+	})}}
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second) // where nothing else ends it
+	defer cancel()
+	stop := context.AfterFunc(ctx, func() { panic("an endless answer is read for ever") })
+	defer stop()
+	if _, err := l.ask(ctx, &url.URL{Scheme: "http", Host: "a:4161"}); err == nil || !strings.Contains(err.Error(), "larger than") {
+		t.Errorf("got %v", err)
+	}
+	if body.read > 2*maxLookupBytes {
+		t.Errorf("%d bytes were read", body.read)
+	}
+}

@@ -20,45 +20,58 @@ import (
 
 // script is a server that sends what it is given, whatever it hears. What comes after a good greeting is sent when the
 // first messages are asked for.
-type script []byte
+type script struct {
+	sent  []byte
+	grace time.Duration // how long what was sent may take to be read
+}
 
 // run lets a consumer of max messages take what the server sends, until the connection ends.
-func (sent script) run(t testing.TB, limit int, cfg *nsq.Config, handler nsq.HandlerFunc) {
+func (s script) run(t testing.TB, limit int, cfg *nsq.Config, handler nsq.HandlerFunc) {
 	t.Helper()
 	near, far := net.Pipe()
 	var server sync.WaitGroup
-	asked := make(chan struct{})
+	asked, read := make(chan struct{}), make(chan struct{})
 	server.Go(func() {
-		defer io.Copy(io.Discard, far)
-		defer close(asked)
-		for lines := bufio.NewScanner(far); lines.Scan(); {
+		defer close(read)
+		askedOnce := sync.OnceFunc(func() { close(asked) })
+		defer askedOnce()
+		for lines := bufio.NewScanner(far); lines.Scan() && lines.Text() != "NOP"; {
 			if strings.HasPrefix(lines.Text(), "RDY ") {
-				return
+				askedOnce()
 			}
 		}
 	})
 	server.Go(func() {
 		defer far.Close()
 		far.SetWriteDeadline(time.Now().Add(5 * time.Second))
-		rest, good := bytes.CutPrefix(sent, greeting)
+		rest, good := bytes.CutPrefix(s.sent, greeting)
 		if good {
 			if _, err := far.Write(greeting); err != nil {
 				return
 			}
 			<-asked
 		}
-		far.Write(rest)
+		// It answers a heartbeat when it has read all that came before, unless that ends within a frame.
+		far.Write(append(bytes.Clone(rest), frame(4+11, 0, heartbeat)...))
+		select {
+		case <-read:
+		case <-time.After(s.grace):
+		}
+	})
+	server.Go(func() {
+		<-read
+		io.Copy(io.Discard, far)
 	})
 	c := newConsumer(ConsumerConfig{Topic: "tasks", Channel: "workers", MaxInFlight: limit}, cfg, &lookup{}, handler, nsqDialer{
 		func(context.Context, string, string) (net.Conn, error) { return near, nil },
 		func(string) (dialer.Health, <-chan struct{}) { return dialer.Health{Ready: true}, nil },
 	})
 	defer c.cancel()
-	s, err := c.session.open(t.Context(), c.dialer.dial, "nsqd:4150")
+	session, err := c.session.open(t.Context(), c.dialer.dial, "nsqd:4150")
 	if err == nil {
-		c.serve(t.Context(), s)
+		c.serve(t.Context(), session)
 		c.handlers.Wait()
-		if s.lost() == nil {
+		if session.lost() == nil {
 			t.Error("the session ended for no reason")
 		}
 	}
@@ -100,7 +113,7 @@ func FuzzASessionSurvivesWhateverComes(f *testing.F) {
 		var mu sync.Mutex
 		working := map[messageKey]bool{}
 		var running atomic.Int32
-		script(sent).run(t, int(limit), cfg, func(m *nsq.Message) error {
+		script{sent, 5 * time.Millisecond}.run(t, int(limit), cfg, func(m *nsq.Message) error {
 			if running.Add(1) > max(int32(limit), 1) {
 				t.Error("more handlers than MaxInFlight")
 			}
@@ -138,7 +151,7 @@ func TestAFloodEndsTheSession(t *testing.T) {
 			held := make(chan struct{})
 			time.AfterFunc(100*time.Millisecond, func() { close(held) })
 			var handled atomic.Int32
-			script(sent).run(t, 1, NewConfig(), func(*nsq.Message) error {
+			script{sent, 5 * time.Second}.run(t, 1, NewConfig(), func(*nsq.Message) error {
 				handled.Add(1)
 				<-held
 				return nil
@@ -157,7 +170,7 @@ func TestAnErrorAboutAMessageEndsNothingAndAnyOtherDoes(t *testing.T) {
 		sent := append(bytes.Clone(greeting), frame(uint32(4+len(code)+5), 1, code+" text")...)
 		sent = append(sent, messageFrame(1, "after")...)
 		handled := false
-		script(sent).run(t, 1, NewConfig(), func(*nsq.Message) error {
+		script{sent, 5 * time.Second}.run(t, 1, NewConfig(), func(*nsq.Message) error {
 			handled = true
 			return nil
 		})
