@@ -207,3 +207,6 @@ func (c *tlsConn) CloseWrite() error {
 	}
 	return err
 }
+
+// Secures reports whether the Dialer's TLS names name: whether connections that are dialed by it are secured.
+func (d *Dialer) Secures(name string) bool { return d.tls[name] != nil }

@@ -21,7 +21,7 @@ func (w *Worker) services() []service {
 	list := []service{{"mongodb", strings.Join(w.jobs.Hosts(), ","), w.jobs.Ping}}
 	if w.cfg.NSQD != "" {
 		list = append(list, service{"nsqd", w.cfg.NSQD, func(ctx context.Context) error {
-			return nsqdial.Ping(ctx, w.cfg.Dialer, w.cfg.NSQD, nil)
+			return nsqdial.Ping(ctx, w.cfg.Dialer, w.cfg.NSQD, w.queueConfig())
 		}})
 	}
 	for _, address := range w.cfg.Lookupds {

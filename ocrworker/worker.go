@@ -48,9 +48,6 @@ func New(cfg Config) (*Worker, error) {
 func (w *Worker) Run(ctx context.Context) error {
 	defer w.close()
 	w.logger.Info("worker starts", "worker", w.cfg.ID, "concurrency", w.cfg.Concurrency, "providers", w.cfg.engineNames())
-	config := nsqdial.NewConfig()
-	config.ClientID = w.cfg.ID
-	config.UserAgent = "gvpocr-worker"
 	consumer, err := nsqdial.NewConsumer(nsqdial.ConsumerConfig{
 		Dialer:      w.cfg.Dialer,
 		Topic:       topic,
@@ -58,7 +55,7 @@ func (w *Worker) Run(ctx context.Context) error {
 		Lookupds:    w.cfg.Lookupds,
 		NSQDs:       w.cfg.nsqds(),
 		MaxInFlight: w.cfg.Concurrency,
-		NSQ:         config,
+		NSQ:         w.queueConfig(),
 		Logger:      w.logger,
 	}, w)
 	if err != nil {
