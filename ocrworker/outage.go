@@ -34,7 +34,7 @@ const (
 func (w *Worker) mongoGate() *gate {
 	g := newGate("MongoDB", w.cfg.Concurrency, isOutage, w.logger)
 	g.stops, g.resumes = "intake is paused", "intake goes on"
-	g.ping = w.jobs.Ping
+	g.ping = w.pingMongo
 	g.reachable = w.mongoReachable
 	g.startClosed()
 	return g
@@ -44,6 +44,20 @@ func (w *Worker) mongoGate() *gate {
 func isOutage(err error) bool {
 	_, settled := errors.AsType[*failure](err)
 	return !settled && jobs.IsOutage(err)
+}
+
+// pingMongo adds to the driver's error, which is that its time was up, why nothing could be dialed.
+func (w *Worker) pingMongo(ctx context.Context) error {
+	err := w.jobs.Ping(ctx)
+	if err == nil {
+		return nil
+	}
+	for _, host := range w.jobs.Hosts() {
+		if health, _ := w.cfg.Dialer.Health(host); health.Err != nil {
+			return fmt.Errorf("%w (%s: %w)", err, host, health.Err)
+		}
+	}
+	return err
 }
 
 // mongoReachable asks the dialer whether one of MongoDB's hosts can be dialed.

@@ -42,7 +42,7 @@ const (
 	maxDeliveries = 20
 
 	outageDelay    = 5 * time.Second  // nobody takes it while the gate is closed
-	sourceDelay    = 30 * time.Second // somebody takes it, for the queue can't tell which tasks need the source
+	sourceDelay    = 10 * time.Second // it is taken again: the queue can't tell which tasks need the source
 	elsewhereDelay = 10 * time.Second
 	workingDelay   = 10 * time.Second // until what this process works on is asked for again
 
