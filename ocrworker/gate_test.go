@@ -189,7 +189,7 @@ func TestOneFailedOperationClosesTheGateAndItsReasonIsLoggedOnce(t *testing.T) {
 		g.after(10 * time.Minute)
 		g.wantLog(1, 0)
 		if g.log.count("MongoDB is away") != 1 || g.log.count(`error="no server"`) != 1 {
-			t.Errorf("the log does not say once what is away and why: %s", g.log.buf.String())
+			g.Errorf("the log does not say once what is away and why: %s", g.log.buf.String())
 		}
 	})
 }
@@ -200,15 +200,15 @@ func TestWhatFailsForAnotherReasonClosesNothing(t *testing.T) {
 		cancelled, cancel := context.WithCancel(g.Context())
 		cancel()
 		if err := g.do(g.Context(), g.Context(), func(context.Context) error { return refused }); !errors.Is(err, refused) {
-			t.Error(err)
+			g.Error(err)
 		}
 		if err := g.do(g.Context(), cancelled, func(context.Context) error { return errOut }); !errors.Is(err, errOut) {
-			t.Error(err)
+			g.Error(err)
 		}
 		g.wantLimit(8)
 		g.wantLog(0, 0)
 		if g.after(time.Hour); g.pinged() != 0 {
-			t.Errorf("%d pings of a dependency that is there", g.pinged())
+			g.Errorf("%d pings of a dependency that is there", g.pinged())
 		}
 	})
 }
@@ -234,7 +234,7 @@ func TestPingsComeAtRandomEachTenthToOneSecond(t *testing.T) {
 					}
 				}
 				if shortest < 100*time.Millisecond || longest > time.Second || shortest > 200*time.Millisecond || longest < 900*time.Millisecond {
-					t.Errorf("of %d pings one came %v and one %v after the last, want the whole of 0.1 to 1 s", len(g.pings), shortest, longest)
+					g.Errorf("of %d pings one came %v and one %v after the last, want the whole of 0.1 to 1 s", len(g.pings), shortest, longest)
 				}
 			})
 		})
@@ -252,16 +252,16 @@ func TestIntakeBeginsWithOneAndDoublesWithEachRound(t *testing.T) {
 			g.wantLog(1, 0)
 			return nil
 		}); err != nil {
-			t.Fatal(err)
+			g.Fatal(err)
 		}
 		if took := time.Since(begin); took > time.Second {
-			t.Errorf("the first operation came %v after the return", took)
+			g.Errorf("the first operation came %v after the return", took)
 		}
 		for _, want := range []int{2, 4, 8, 8} {
 			g.wantLimit(want)
 			for range want {
 				if err := g.do(g.Context(), g.Context(), g.operation); err != nil {
-					t.Fatal(err)
+					g.Fatal(err)
 				}
 			}
 		}
@@ -286,7 +286,7 @@ func TestOneOperationIsTriedAndTheOthersWaitForIt(t *testing.T) {
 					g.mu.Lock()
 					defer g.mu.Unlock()
 					if first && running != 1 {
-						t.Errorf("%d operations at once before one was answered", running)
+						g.Errorf("%d operations at once before one was answered", running)
 					}
 					running--
 					done++
@@ -296,12 +296,12 @@ func TestOneOperationIsTriedAndTheOthersWaitForIt(t *testing.T) {
 		}
 		g.after(time.Minute)
 		if done != 0 {
-			t.Error("an operation was let through while the gate was closed")
+			g.Error("an operation was let through while the gate was closed")
 		}
 		g.set(false)
 		waiters.Wait()
 		if done != 5 || most != 4 {
-			t.Errorf("%d operations, %d at once, want 5 and, after the first, 4", done, most)
+			g.Errorf("%d operations, %d at once, want 5 and, after the first, 4", done, most)
 		}
 		g.wantLog(1, 1)
 	})
@@ -318,11 +318,11 @@ func TestATrialThatFailsBelongsToTheSameOutage(t *testing.T) {
 		}
 		g.wantLog(1, 0)
 		if err := g.do(g.Context(), g.Context(), g.operation); err != nil {
-			t.Fatal(err)
+			g.Fatal(err)
 		}
 		g.wantLog(1, 1)
 		if tries != 20 {
-			t.Errorf("%d tries", tries)
+			g.Errorf("%d tries", tries)
 		}
 	})
 }
@@ -337,7 +337,7 @@ func TestWithoutAnythingToTryASignOfLifeHasToDo(t *testing.T) {
 		g.after(time.Hour)
 		g.wantLimit(1)
 		if g.log.count("after=") != 1 {
-			t.Error("the log does not say how long it was away")
+			g.Error("the log does not say how long it was away")
 		}
 	})
 }
@@ -351,7 +351,7 @@ func TestWhatIsHeardLateClosesNothingAndOpensNothing(t *testing.T) {
 		g.wantLimit(0)
 		g.set(false)
 		if err := g.do(g.Context(), g.Context(), g.operation); err != nil {
-			t.Fatal(err)
+			g.Fatal(err)
 		}
 		g.wantLimit(2)
 		failLate() // it began before the outage
@@ -373,7 +373,7 @@ func TestAGateThatClosesDuringAPingStaysClosedUntilTheNext(t *testing.T) {
 		g.after(time.Minute)
 		g.wantLimit(0)
 		if pings < 30 {
-			t.Errorf("%d pings in a minute", pings)
+			g.Errorf("%d pings in a minute", pings)
 		}
 		g.wantLog(1, 0)
 	}, func(g *gate) {
@@ -396,7 +396,7 @@ func TestSeveralOutagesAreLoggedOnceEach(t *testing.T) {
 			g.set(false)
 			for range 20 {
 				if err := g.do(g.Context(), g.Context(), g.operation); err != nil {
-					t.Fatal(err)
+					g.Fatal(err)
 				}
 			}
 			g.wantLimit(8)
@@ -411,7 +411,7 @@ func TestADependencyThatCantBeDialedIsPingedAndItsReturnIsNoticedAtOnce(t *testi
 		g.after(time.Minute)
 		g.wantLimit(8) // there may be connections from before
 		if n := g.pinged(); n < 60 || n > 600 {
-			t.Errorf("%d pings in a minute", n)
+			g.Errorf("%d pings in a minute", n)
 		}
 		g.set(true)
 		g.after(time.Second)
@@ -423,7 +423,7 @@ func TestADependencyThatCantBeDialedIsPingedAndItsReturnIsNoticedAtOnce(t *testi
 			g.dials(true)
 			g.wantLimit(1)
 			if err := g.do(g.Context(), g.Context(), g.operation); err != nil {
-				t.Fatal(err)
+				g.Fatal(err)
 			}
 			g.dials(false)
 			g.goOut()
@@ -437,17 +437,17 @@ func TestWhoWaitsAtAClosedGateGivesUpWithHisContextAndSaysWhy(t *testing.T) {
 		ctx, cancel := context.WithTimeout(g.Context(), 5*time.Second)
 		defer cancel()
 		begin := time.Now()
-		err := g.do(ctx, g.Context(), func(context.Context) error { t.Error("it was let through"); return nil })
+		err := g.do(ctx, g.Context(), func(context.Context) error { g.Error("it was let through"); return nil })
 		if !isAway(err) || !errors.Is(err, errOut) || err.Error() != "MongoDB is away: no server" || time.Since(begin) != 5*time.Second {
-			t.Errorf("after %v: %v", time.Since(begin), err)
+			g.Errorf("after %v: %v", time.Since(begin), err)
 		}
 		// The time of who waits does not matter while the gate is open.
 		g.set(false)
 		if err := g.do(g.Context(), g.Context(), g.operation); err != nil {
-			t.Fatal(err)
+			g.Fatal(err)
 		}
 		if err := g.do(ctx, g.Context(), g.operation); err != nil {
-			t.Error(err)
+			g.Error(err)
 		}
 	})
 }
@@ -466,7 +466,7 @@ func TestATrialThatSaysNothingLeavesItToTheNext(t *testing.T) {
 		g.wantLog(1, 0)
 		begin := time.Now()
 		if err := g.do(g.Context(), g.Context(), g.operation); err != nil || time.Since(begin) != 0 {
-			t.Errorf("after %v: %v", time.Since(begin), err)
+			g.Errorf("after %v: %v", time.Since(begin), err)
 		}
 		g.wantLog(1, 1)
 	})
@@ -528,16 +528,16 @@ func TestAGateWithoutAPingLetsOneOperationThroughEachTenthToOneSecond(t *testing
 		// All four may pass before the first has failed.
 		for i := 4; i < len(at)-1; i++ {
 			if gap := at[i+1].Sub(at[i]); gap < 100*time.Millisecond || gap > time.Second {
-				t.Fatalf("the operations %d and %d are %v apart", i, i+1, gap)
+				g.Fatalf("the operations %d and %d are %v apart", i, i+1, gap)
 			}
 		}
 		if len(at) < 600 {
-			t.Errorf("%d operations in 10 minutes", len(at))
+			g.Errorf("%d operations in 10 minutes", len(at))
 		}
 		g.wantLog(1, 0)
 		g.set(false)
 		if err := g.do(g.Context(), g.Context(), g.operation); err != nil {
-			t.Error(err)
+			g.Error(err)
 		}
 		g.wantLog(1, 1)
 	}, func(g *gate) { g.ping = nil })
@@ -548,15 +548,15 @@ func TestFailuresCountAgainstAnOperationOnlyIfOthersWereAnsweredInBetween(t *tes
 		var s strikes
 		for range 5 {
 			if n := s.add(g.gate); n != 0 {
-				t.Errorf("%d strikes though nothing was answered since the failure before", n)
+				g.Errorf("%d strikes though nothing was answered since the failure before", n)
 			}
 		}
 		for want := range 3 {
 			if err := g.do(g.Context(), g.Context(), g.operation); err != nil {
-				t.Fatal(err)
+				g.Fatal(err)
 			}
 			if n := s.add(g.gate); n != want+1 {
-				t.Errorf("%d strikes, want %d", n, want+1)
+				g.Errorf("%d strikes, want %d", n, want+1)
 			}
 		}
 	})
