@@ -49,8 +49,9 @@ const (
 )
 
 const (
-	// pingTimeout and pingPace are random, so that a fleet does not come in step when MongoDB is back.
-	pingTimeout             = 2 * time.Second
+	pingTimeout = 2 * time.Second
+
+	// The time between pings is random, so that a fleet is not in step when MongoDB comes back.
 	pingSoonest, pingLatest = 100 * time.Millisecond, time.Second
 
 	// trialPatience is how long the first operation after a sign of life may be in coming: then there is nothing to do, and
@@ -68,7 +69,7 @@ func newGate(name string, most int, isOutage func(error) bool, logger *slog.Logg
 	}
 }
 
-// errAway says that an operation was not let through, or not in time.
+// errAway says that an operation was not let through.
 type errAway struct {
 	name   string
 	reason error
@@ -76,20 +77,6 @@ type errAway struct {
 
 func (e *errAway) Error() string { return fmt.Sprintf("%s is away: %v", e.name, e.reason) }
 func (e *errAway) Unwrap() error { return e.reason }
-
-// do runs an operation with ctx as soon as the gate lets it through. wait bounds the waiting alone; when it ends, the
-// error is an *errAway.
-func (g *gate) do(wait, ctx context.Context, operation func(context.Context) error) error {
-	for {
-		tried, err := g.try(ctx, operation)
-		if tried {
-			return err
-		}
-		if err := g.await(wait); err != nil {
-			return err
-		}
-	}
-}
 
 // try runs an operation if the gate lets it through now, and learns from its error. Otherwise the error is an *errAway.
 func (g *gate) try(ctx context.Context, operation func(context.Context) error) (tried bool, err error) {

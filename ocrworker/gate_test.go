@@ -124,6 +124,19 @@ func (g *gateTest) operation(context.Context) error {
 	return nil
 }
 
+// do runs an operation with ctx as soon as the gate lets it through, or fails when wait ends.
+func (g *gateTest) do(wait, ctx context.Context, operation func(context.Context) error) error {
+	for {
+		tried, err := g.try(ctx, operation)
+		if tried {
+			return err
+		}
+		if err := g.await(wait); err != nil {
+			return err
+		}
+	}
+}
+
 // goOut turns the dependency off and lets an operation find out.
 func (g *gateTest) goOut() {
 	g.Helper()

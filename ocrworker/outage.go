@@ -62,9 +62,9 @@ func (w *Worker) pingMongo(ctx context.Context) error {
 
 // mongoReachable asks the dialer whether one of MongoDB's hosts can be dialed.
 func (w *Worker) mongoReachable() (ready bool, changed <-chan struct{}) {
-	for i, host := range w.jobs.Hosts() {
+	for _, host := range w.jobs.Hosts() {
 		health, c := w.cfg.Dialer.Health(host)
-		if i == 0 {
+		if changed == nil {
 			changed = c // the earliest of channels that are all closed by a change of any
 		}
 		ready = ready || health.Ready
@@ -105,18 +105,18 @@ func (w *Worker) classify(ctx context.Context, d *delivery) (state jobs.State, e
 func (w *Worker) ask(wait context.Context, d *delivery, question func(context.Context) error) error {
 	var own strikes
 	for {
-		err := w.mongo.do(wait, w.work, question)
-		switch {
-		case w.work.Err() != nil:
+		asked, err := w.mongo.try(w.work, question)
+		if w.work.Err() != nil {
 			return err // shutting down; it says nothing about MongoDB
-		case isAway(err):
-			d.waited = true
-			return fail(outage, err)
-		case !isOutage(err):
+		}
+		if asked && !isOutage(err) {
 			return err
 		}
 		d.waited = true
-		if own.add(w.mongo) >= mongoStrikes {
+		if asked && own.add(w.mongo) >= mongoStrikes {
+			return fail(outage, err)
+		}
+		if err := w.mongo.await(wait); err != nil {
 			return fail(outage, err)
 		}
 	}
@@ -201,7 +201,6 @@ func (w *Worker) find(ctx context.Context, d *delivery) (*pages.File, error) {
 		if err := away.await(hold); err != nil {
 			return nil, fail(sourceAway, err)
 		}
-		w.locate(d)
 	}
 }
 
