@@ -12,7 +12,7 @@ import (
 
 // gate stands before a dependency, MongoDB or a source of files, and lets operations through as long as it answers.
 //
-// It closes at the first operation that fails for an outage. While it is closed the dependency is asked for nothing but
+// It closes at the first operation, or ping, that fails for an outage. While it is closed the dependency is asked for nothing but
 // a sign of life. When that comes, one operation is tried; if it is answered too, the gate is open. From then on limit
 // grows from one by one with each answer, so that it doubles with each round of operations.
 //
@@ -34,10 +34,11 @@ type gate struct {
 	trying     bool          // the trial's operation is under way
 	allowed    int           // limit while it is open
 	answers    uint64        // signs of life
+	heard      time.Time     // when the last one came
 	reason     error         // why it closed
 	closedAt   time.Time     // zero while no closing is logged
 	due        time.Time     // closed: of the next ping; trial: when it is over if nothing is asked
-	changed    chan struct{} // closed when one of these changes, but for answers
+	changed    chan struct{} // closed when one of these changes, but for answers and heard
 }
 
 type gateState int
@@ -54,18 +55,24 @@ const (
 	// The time between pings is random, so that a fleet is not in step when MongoDB comes back.
 	pingSoonest, pingLatest = 100 * time.Millisecond, time.Second
 
+	// quiet is how long an open gate hears nothing before it asks for a sign of life: a page may take minutes, and an
+	// operation that gets no answer 10 s.
+	quietSoonest, quietLatest = 6 * time.Second, 8 * time.Second
+
 	// trialPatience is how long the first operation after a sign of life may be in coming: then there is nothing to do, and
 	// the sign has to do.
 	trialPatience = time.Second
 )
 
-func pingPace() time.Duration { return pingSoonest + rand.N(pingLatest-pingSoonest) }
+func between(soonest, latest time.Duration) time.Duration { return soonest + rand.N(latest-soonest) }
+
+func pingPace() time.Duration { return between(pingSoonest, pingLatest) }
 
 // newGate returns a gate that is open. The caller sets what is optional before it is used.
 func newGate(name string, most int, isOutage func(error) bool, logger *slog.Logger) *gate {
 	return &gate{
 		name: name, stops: "tasks that need it wait", resumes: "they go on",
-		most: most, allowed: most, isOutage: isOutage, logger: logger, changed: make(chan struct{}),
+		most: most, allowed: most, isOutage: isOutage, logger: logger, heard: time.Now(), changed: make(chan struct{}),
 	}
 }
 
@@ -151,7 +158,7 @@ func (g *gate) ended(generation uint64, telling bool, err error) {
 	case err != nil && g.isOutage(err):
 		say = g.closeLocked(now, err)
 	default:
-		g.answers++
+		g.heardLocked(now)
 		if g.state == gateTrial {
 			say = g.openLocked(now, 1)
 		}
@@ -196,6 +203,11 @@ func (g *gate) trialLocked(now time.Time) {
 	g.changeLocked()
 }
 
+func (g *gate) heardLocked(now time.Time) {
+	g.answers++
+	g.heard = now
+}
+
 func (g *gate) changeLocked() {
 	close(g.changed)
 	g.changed = make(chan struct{})
@@ -225,31 +237,42 @@ func (g *gate) startClosed() {
 
 var errNotAsked = errors.New("it was not asked yet")
 
-// watch pings while the gate is closed, and while whoever dials says that nothing can be reached, until ctx ends.
+// watch pings while the gate is closed, while whoever dials says that nothing can be reached, and when nothing was heard
+// for long, until ctx ends.
 func (g *gate) watch(ctx context.Context) {
 	wasReady := true
 	for ctx.Err() == nil {
 		ready, hint := g.hint()
 		g.mu.Lock()
-		state, generation, due, changed := g.state, g.generation, g.due, g.changed
-		idle := state == gateOpen && ready || state == gateTrial && g.trying
+		state, generation, answers, due, changed := g.state, g.generation, g.answers, g.due, g.changed
+		heard, trying := g.heard, g.trying
 		g.mu.Unlock()
 		switch {
+		case state == gateOpen && ready:
+			due = heard.Add(between(quietSoonest, quietLatest))
 		case state == gateOpen:
 			due = time.Now().Add(pingPace())
 		case state == gateClosed && ready && !wasReady:
 			due = time.Now()
+		case state == gateTrial && trying:
+			due = time.Time{} // its operation decides
 		}
 		wasReady = ready
-		if !sleep(ctx, due, idle, changed, hint) {
-			continue
-		}
-		if state == gateTrial {
+		switch {
+		case !sleep(ctx, due, changed, hint): // something else is due
+		case state == gateTrial:
 			g.endTrial(generation)
-			continue
+		case state == gateOpen && ready && g.hasAnsweredSince(answers):
+		default:
+			g.pingOnce(ctx, generation)
 		}
-		g.pingOnce(ctx, generation)
 	}
+}
+
+func (g *gate) hasAnsweredSince(answers uint64) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.answers != answers
 }
 
 func (g *gate) hint() (ready bool, changed <-chan struct{}) {
@@ -259,10 +282,10 @@ func (g *gate) hint() (ready bool, changed <-chan struct{}) {
 	return g.reachable()
 }
 
-// sleep reports whether due has come, before ctx ended or something changed. When idle, nothing is due.
-func sleep(ctx context.Context, due time.Time, idle bool, changed, hint <-chan struct{}) bool {
+// sleep reports whether due has come, before ctx ended or something changed. Zero is never due.
+func sleep(ctx context.Context, due time.Time, changed, hint <-chan struct{}) bool {
 	var timer <-chan time.Time
-	if !idle {
+	if !due.IsZero() {
 		timer = time.After(time.Until(due))
 	}
 	select {
@@ -296,11 +319,13 @@ func (g *gate) pinged(generation uint64, err error) (say func()) {
 	case err != nil:
 		return g.closeLocked(now, err)
 	case g.state == gateClosed && g.closedAt.IsZero(): // the first one
-		g.answers++
+		g.heardLocked(now)
 		return g.openLocked(now, g.most)
 	case g.state == gateClosed:
-		g.answers++
+		g.heardLocked(now)
 		g.trialLocked(now)
+	default:
+		g.heardLocked(now)
 	}
 	return nil
 }

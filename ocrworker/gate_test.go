@@ -220,9 +220,33 @@ func TestWhatFailsForAnotherReasonClosesNothing(t *testing.T) {
 		}
 		g.wantLimit(8)
 		g.wantLog(0, 0)
-		if g.after(time.Hour); g.pinged() != 0 {
-			g.Errorf("%d pings of a dependency that is there", g.pinged())
+	})
+}
+
+// An operation may be long in coming, and longer in failing where there is no answer.
+func TestADependencyThatFallsSilentIsNoticedIn10Seconds(t *testing.T) {
+	testGate(t, func(g *gateTest) {
+		g.after(time.Hour)
+		if n := g.pinged(); n < 450 || n > 600 {
+			g.Errorf("%d pings in a quiet hour", n)
 		}
+		before := g.pinged()
+		for range 3600 {
+			if err := g.do(g.Context(), g.Context(), g.operation); err != nil {
+				g.Fatal(err)
+			}
+			g.after(time.Second)
+		}
+		if n := g.pinged() - before; n != 0 {
+			g.Errorf("%d pings of a dependency that answers each second", n)
+		}
+		g.wantLimit(8)
+		g.mu.Lock()
+		g.away, g.hangs = true, true
+		g.mu.Unlock()
+		g.after(10 * time.Second)
+		g.wantLimit(0)
+		g.wantLog(1, 0)
 	})
 }
 
