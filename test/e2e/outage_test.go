@@ -50,6 +50,23 @@ func TestTasksWaitForAShareThatIsNotMountedAndOthersGoOn(t *testing.T) {
 	w.wantLogged(0, "intake is paused")
 }
 
+func TestATaskThatLostItsTimeToAnOutageGetsAllOfItAgain(t *testing.T) {
+	t.Parallel()
+	s := newScene(t, mainserver.Config{})
+	away := filepath.Join(s.dir, "away")
+	engine := newStandIn(t, 8*time.Second)
+	w := s.worker("worker1", "NEWSLETTERS_PATH="+away, "OCR_CONCURRENCY=2", "OCR_FILE_TIMEOUT=10s", engine.environ())
+	job := s.submit(backend.Task{FilePath: "newsletters/1.gif"})
+	w.waitLog("the folder " + away + " is away")
+	<-time.NewTimer(3 * time.Second).C // less than 8 s are left
+	s.put("notice.gif", "unmounted/1.gif")
+	if err := os.Rename(filepath.Join(s.dir, "unmounted"), away); err != nil {
+		t.Fatal(err)
+	}
+	w.waitLog("task goes back to the queue until the outage ends", "an outage took the time of the task")
+	s.wantFirstTry(s.finish(job), filepath.Join(away, "1.gif"))
+}
+
 // beforeMongoDB returns a relay that is down: MongoDB's data outlives the outage.
 func (s *scene) beforeMongoDB() *relay {
 	s.t.Helper()
@@ -184,6 +201,75 @@ func TestAPageThatIsRecognizedWhileMongoDBIsAwayIsKept(t *testing.T) {
 	}
 	if q := s.queue(); q.Requeued != 0 {
 		t.Errorf("the task went back to the queue %d times", q.Requeued)
+	}
+}
+
+// No operation fails by which it could be seen, for no page ends.
+func TestAFrozenMongoDBPausesTheIntakeWhileAPageIsRecognized(t *testing.T) {
+	t.Parallel()
+	s := newScene(t, mainserver.Config{})
+	door := s.beforeMongoDB()
+	door.up()
+	path := s.put("notice.gif", "scans/1.gif")
+	g := newGate(t)
+	w := s.worker("worker1", "DIAL_MONGODB_PROXY="+door.addr, "OCR_CONCURRENCY=2", g.environ())
+	job := s.submit(backend.Task{FilePath: "1.gif"})
+	g.waitBegun(1)
+	door.freeze()
+	began := time.Now()
+	eventually(t, "nsqd is asked for nothing", func() bool { return s.queue().Ready == 0 })
+	if took := time.Since(began); took > 12*time.Second {
+		t.Errorf("intake pauses %v after MongoDB froze, want at most 12 s", took)
+	}
+	w.waitLog("MongoDB is away: intake is paused")
+	g.open()
+	door.thaw()
+	s.wantFirstTry(s.finish(job), path)
+	if n := len(g.begun()); n != 1 {
+		t.Errorf("the page was recognized %d times", n)
+	}
+	w.wantLogged(1, "intake is paused")
+}
+
+// What nsqd takes back with the connection is not taken again before MongoDB can be asked whether it is done.
+func TestAnOutageOfMongoDBAndNsqdAtOnceCostsNoRecognition(t *testing.T) {
+	t.Parallel()
+	s := newScene(t, mainserver.Config{})
+	door := s.beforeMongoDB()
+	door.up()
+	var tasks []backend.Task
+	var paths []string
+	for _, name := range []string{"1.gif", "2.gif", "3.gif"} {
+		paths = append(paths, s.put("notice.gif", "scans/"+name))
+		tasks = append(tasks, backend.Task{FilePath: name})
+	}
+	g := newGate(t)
+	w := s.worker("worker1", "DIAL_MONGODB_PROXY="+door.addr, "OCR_CONCURRENCY=2", g.environ())
+	job := s.submit(tasks...)
+	g.waitBegun(2)
+	door.down()
+	if err := s.server.Stop(mainserver.NSQD); err != nil {
+		t.Fatal(err)
+	}
+	w.waitLog("MongoDB is away: intake is paused")
+	g.open()
+	if err := s.server.Start(mainserver.NSQD); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "nsqd is consumed again", func() bool { return w.lines("msg=consuming") == 2 })
+	if q := s.queue(); q.Depth != 3 || q.InFlight != 0 {
+		t.Errorf("the queue holds %+v, want all 3 tasks, none in flight", q)
+	}
+	door.up()
+	done := s.finish(job)
+	s.wantResults(done, paths...)
+	for _, r := range done.Checkpoint.Results {
+		if r.Retries != 0 {
+			t.Errorf("%s: retry_count %d: an outage is no failed try", r.File, r.Retries)
+		}
+	}
+	if n := len(g.begun()); n != 3 {
+		t.Errorf("3 pages were recognized %d times", n)
 	}
 }
 
