@@ -95,7 +95,7 @@ func TestAWorkerStartsWithoutMongoDBAndWorksWhenItComes(t *testing.T) {
 }
 
 var (
-	outageFor   = flag.Duration("outage", 5*time.Second, "how long MongoDB is away in the middle of a job")
+	outageFor   = flag.Duration("outage", 15*time.Second, "how long MongoDB is away in the middle of a job; beyond 10 s operations fail")
 	outageTasks = flag.Int("outage-tasks", 60, "tasks of that job")
 )
 
