@@ -105,8 +105,8 @@ func TestAnOutageOfMongoDBCostsAJobNothingButItsTime(t *testing.T) {
 		begin, end func(*relay)
 		noticed    time.Duration
 	}{
-		// Its connections are cut and new ones refused.
-		"gone": {(*relay).down, (*relay).up, 12 * time.Second},
+		// Its connections are cut and new ones refused, by which the dialer notices it before an operation has failed.
+		"gone": {(*relay).down, (*relay).up, 7 * time.Second},
 		// Its connections stay, and are accepted: only the silence shows it. An operation has 10 s.
 		"frozen": {(*relay).freeze, (*relay).thaw, 12 * time.Second},
 	} {
