@@ -54,11 +54,11 @@ func TestATaskThatLostItsTimeToAnOutageGetsAllOfItAgain(t *testing.T) {
 	t.Parallel()
 	s := newScene(t, mainserver.Config{})
 	away := filepath.Join(s.dir, "away")
-	engine := newStandIn(t, 8*time.Second)
-	w := s.worker("worker1", "NEWSLETTERS_PATH="+away, "OCR_CONCURRENCY=2", "OCR_FILE_TIMEOUT=10s", engine.environ())
+	engine := newStandIn(t, 10*time.Second)
+	w := s.worker("worker1", "NEWSLETTERS_PATH="+away, "OCR_CONCURRENCY=2", "OCR_FILE_TIMEOUT=15s", engine.environ())
 	job := s.submit(backend.Task{FilePath: "newsletters/1.gif"})
 	w.waitLog("the folder " + away + " is away")
-	<-time.NewTimer(3 * time.Second).C // less than 8 s are left
+	<-time.NewTimer(6 * time.Second).C // less than 10 s are left
 	s.put("notice.gif", "unmounted/1.gif")
 	if err := os.Rename(filepath.Join(s.dir, "unmounted"), away); err != nil {
 		t.Fatal(err)
@@ -133,7 +133,7 @@ func TestAnOutageOfMongoDBCostsAJobNothingButItsTime(t *testing.T) {
 				}
 				return j.ConsumedCount
 			}
-			eventually(t, "a part of the job is done", func() bool { return counted() >= 10 })
+			eventually(t, "a part of the job is done", func() bool { return counted() >= 5 })
 
 			kind.begin(door)
 			began := time.Now()
@@ -172,7 +172,8 @@ func TestAnOutageOfMongoDBCostsAJobNothingButItsTime(t *testing.T) {
 			if n := engine.recognized(); n != len(tasks) {
 				t.Errorf("%d recognitions of %d pages", n, len(tasks))
 			}
-			if q := s.queue(); q.Messages != len(tasks) || q.Requeued != 0 || q.TimedOut != 0 {
+			// What nsqd sends while the intake pauses goes back at once: it is not more than there is room for.
+			if q := s.queue(); q.Messages != len(tasks) || q.Requeued > 4 || q.TimedOut != 0 {
 				t.Errorf("of %d tasks %d were put back as copies, %d requeued and %d timed out", len(tasks), q.Messages-len(tasks), q.Requeued, q.TimedOut)
 			}
 			w.wantLogged(1, "intake is paused")
@@ -284,7 +285,7 @@ func TestAnOutcomeIsKeptBeyondTheTimeOfItsMessage(t *testing.T) {
 			door.up()
 			path := s.put("notice.gif", "scans/1.gif")
 			g := newGate(t)
-			w := s.worker("worker1", "DIAL_MONGODB_PROXY="+door.addr, "OCR_FILE_TIMEOUT=6s", g.environ())
+			w := s.worker("worker1", "DIAL_MONGODB_PROXY="+door.addr, "OCR_FILE_TIMEOUT=15s", g.environ())
 			job := s.submit(backend.Task{FilePath: "1.gif"})
 			g.waitBegun(1)
 			door.down()
