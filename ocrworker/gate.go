@@ -55,9 +55,10 @@ const (
 	// The time between pings is random, so that a fleet is not in step when MongoDB comes back.
 	pingSoonest, pingLatest = 100 * time.Millisecond, time.Second
 
-	// quiet is how long an open gate hears nothing before it asks for a sign of life: a page may take minutes, and an
-	// operation that gets no answer 10 s.
-	quietSoonest, quietLatest = 6 * time.Second, 8 * time.Second
+	// An open gate that has heard nothing for so long asks for a sign of life: a page may take minutes, and an operation that
+	// gets no answer 10 s. As long as nothing but silence speaks against the dependency the answer is waited for longer.
+	quietSoonest, quietLatest = 4 * time.Second, 6 * time.Second
+	quietTimeout              = 5 * time.Second
 
 	// trialPatience is how long the first operation after a sign of life may be in coming: then there is nothing to do, and
 	// the sign has to do.
@@ -246,6 +247,10 @@ func (g *gate) watch(ctx context.Context) {
 		g.mu.Lock()
 		state, generation, answers, due, changed := g.state, g.generation, g.answers, g.due, g.changed
 		heard, trying := g.heard, g.trying
+		timeout := pingTimeout
+		if g.closedAt.IsZero() && ready {
+			timeout = quietTimeout
+		}
 		g.mu.Unlock()
 		switch {
 		case state == gateOpen && ready:
@@ -264,7 +269,7 @@ func (g *gate) watch(ctx context.Context) {
 			g.endTrial(generation)
 		case state == gateOpen && ready && g.hasAnsweredSince(answers):
 		default:
-			g.pingOnce(ctx, generation)
+			g.pingOnce(ctx, generation, timeout)
 		}
 	}
 }
@@ -298,8 +303,8 @@ func sleep(ctx context.Context, due time.Time, changed, hint <-chan struct{}) bo
 	return false
 }
 
-func (g *gate) pingOnce(ctx context.Context, generation uint64) {
-	pinging, cancel := context.WithTimeout(ctx, pingTimeout)
+func (g *gate) pingOnce(ctx context.Context, generation uint64, timeout time.Duration) {
+	pinging, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	err := g.ping(pinging)
 	if ctx.Err() != nil {
