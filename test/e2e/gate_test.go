@@ -36,6 +36,11 @@ func newGate(t *testing.T) *gate {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return newGateBefore(t, tesseract)
+}
+
+func newGateBefore(t *testing.T, tesseract string) *gate {
+	t.Helper()
 	g := &gate{t, t.TempDir()}
 	script := fmt.Sprintf(gateScript, g.dir, tesseract)
 	if err := os.WriteFile(filepath.Join(g.dir, "tesseract"), []byte(script), 0o755); err != nil {
@@ -104,7 +109,8 @@ func newStandIn(t *testing.T, takes time.Duration) *standIn {
 	return e
 }
 
-func (e *standIn) environ() string { return "TESSERACT_CMD=" + filepath.Join(e.dir, "tesseract") }
+func (e *standIn) program() string { return filepath.Join(e.dir, "tesseract") }
+func (e *standIn) environ() string { return "TESSERACT_CMD=" + e.program() }
 
 // recognized returns how many pages it has recognized.
 func (e *standIn) recognized() int {
