@@ -96,7 +96,7 @@ func TestAWorkerStartsWithoutMongoDBAndWorksWhenItComes(t *testing.T) {
 
 var (
 	outageFor   = flag.Duration("outage", 15*time.Second, "how long MongoDB is away in the middle of a job; beyond 10 s operations fail")
-	outageTasks = flag.Int("outage-tasks", 60, "tasks of that job")
+	outageTasks = flag.Int("outage-tasks", 40, "tasks of that job")
 )
 
 func TestAnOutageOfMongoDBCostsAJobNothingButItsTime(t *testing.T) {
@@ -113,7 +113,7 @@ func TestAnOutageOfMongoDBCostsAJobNothingButItsTime(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := newScene(t, mainserver.Config{})
-			s.allow(2*patience + 2**outageFor + time.Duration(*outageTasks)*time.Second)
+			s.allow(2*patience + 2**outageFor + time.Duration(*outageTasks)*5*time.Second)
 			door := s.beforeMongoDB()
 			door.up()
 			engine := newStandIn(t, 100*time.Millisecond)
