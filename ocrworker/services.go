@@ -67,31 +67,3 @@ func (w *Worker) announce(ctx context.Context, s service) {
 		}
 	}
 }
-
-// outageLog says once that MongoDB is away, and once that it is back.
-type outageLog struct {
-	logger *slog.Logger
-
-	mu   sync.Mutex // guards away
-	away bool
-}
-
-func (o *outageLog) down(err error) {
-	if o.set(true) {
-		o.logger.Warn("MongoDB is away; results are kept until it is back", "error", err)
-	}
-}
-
-func (o *outageLog) up() {
-	if o.set(false) {
-		o.logger.Info("MongoDB is back")
-	}
-}
-
-func (o *outageLog) set(away bool) (changed bool) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	changed = o.away != away
-	o.away = away
-	return changed
-}
