@@ -58,10 +58,12 @@ func (s *instance) dropConnections() {
 func (s *instance) end(each func(*conn)) error {
 	err := s.listener.Close()
 	conns := s.snapshot(true)
-	s.stop()
+	// The connections first: a hello that waits is answered when the server
+	// stops, and a server that is killed says nothing more.
 	for _, c := range conns {
 		each(c)
 	}
+	s.stop()
 	s.serving.Wait()
 	return err
 }
