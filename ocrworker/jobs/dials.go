@@ -91,7 +91,7 @@ func (e *dialError) Error() string { return e.err.Error() }
 
 func (e *dialError) Unwrap() []error {
 	causes := []error{e.err}
-	if several, ok := e.err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // the dialer's own error, not one within it
+	if several, ok := e.err.(interface{ Unwrap() []error }); ok {
 		causes = several.Unwrap()
 	}
 	return slices.DeleteFunc(causes, func(err error) bool { return errors.Is(err, context.DeadlineExceeded) })
