@@ -230,6 +230,10 @@ func TestAKilledPrimaryIsReplacedAndComesBackAsASecondary(t *testing.T) {
 	srv := start(t, mongotest.Config{ReplicaSet: "rs0", Members: namesOfThree(), ElectionTime: electionTime})
 	m := connectMembers(t, srv)
 	wantCode(t, m.ask(0, "insert", "c", "documents", list(doc("_id", 1))), 0)
+	// A driver's monitor waits. It must hear nothing more: one hello after the
+	// death would make the dead member primary again.
+	version := at(m.ask(0, "hello", 1), "topologyVersion")
+	send(t, m.conns[0], 0, doc("hello", 1, "$db", "admin", "topologyVersion", version, "maxAwaitTimeMS", 600_000))
 	began := time.Now()
 	wantSame(t, "killed", srv.Kill(), srv.Members()[0])
 	wantClosed(t, m.conns[0])
