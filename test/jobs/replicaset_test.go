@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"runtime"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -62,6 +63,19 @@ func newSetBench(t *testing.T, proxy, uriOptions string, total int) *bench {
 	return b
 }
 
+// Where DIAL_MONGODB_PROXY lists all members, any of them is enough for a start.
+func TestAStoreStartsWhileAMemberIsDead(t *testing.T) {
+	t.Parallel()
+	srv := startMongo(t, mongotest.Config{
+		ReplicaSet: "rs0", User: user, Password: password, ElectionTime: 50 * time.Millisecond,
+		Members: []string{"gvpocr-mongo-0:0", "gvpocr-mongo-1:0", "gvpocr-mongo-2:0"},
+	})
+	srv.Kill()
+	b := newSetBench(t, strings.Join(srv.Addrs(), ","), "", 1)
+	added, err := b.store.AddResult(b.ctx, b.file("/a", 0, "000000000000000a"), jobs.Result{})
+	b.want("with one member dead", added, true, err)
+}
+
 // adders store one result after the other and note how long nothing was stored.
 type adders struct {
 	b       *bench
@@ -79,7 +93,7 @@ func (b *bench) startAdders(n int) *adders {
 	a := &adders{b: b, added: make(chan struct{}), last: time.Now()}
 	for range n {
 		a.running.Go(func() {
-			for !a.stop.Load() {
+			for !a.stop.Load() && b.ctx.Err() == nil {
 				a.add(int(a.next.Add(1)) - 1)
 			}
 		})
@@ -102,7 +116,7 @@ func (a *adders) add(i int) {
 		if err == nil {
 			break
 		}
-		if !jobs.IsOutage(err) {
+		if !jobs.IsOutage(err) || a.b.ctx.Err() != nil {
 			a.b.t.Errorf("file %d: %v", i, err)
 			return
 		}

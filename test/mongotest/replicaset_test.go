@@ -230,13 +230,25 @@ func TestAKilledPrimaryIsReplacedAndComesBackAsASecondary(t *testing.T) {
 	srv := start(t, mongotest.Config{ReplicaSet: "rs0", Members: namesOfThree(), ElectionTime: electionTime})
 	m := connectMembers(t, srv)
 	wantCode(t, m.ask(0, "insert", "c", "documents", list(doc("_id", 1))), 0)
-	// A driver's monitor waits. It must hear nothing more: one hello after the
+	// Drivers' monitors wait. They must hear nothing more: one hello after the
 	// death would make the dead member primary again.
 	version := at(m.ask(0, "hello", 1), "topologyVersion")
-	send(t, m.conns[0], 0, doc("hello", 1, "$db", "admin", "topologyVersion", version, "maxAwaitTimeMS", 600_000))
+	monitors := make([]net.Conn, 50)
+	for i := range monitors {
+		nc, err := net.Dial("tcp", srv.Addr())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer nc.Close()
+		monitors[i] = nc
+		ping(t, nc)
+		send(t, nc, 0, doc("hello", 1, "$db", "admin", "topologyVersion", version, "maxAwaitTimeMS", 600_000))
+	}
 	began := time.Now()
 	wantSame(t, "killed", srv.Kill(), srv.Members()[0])
-	wantClosed(t, m.conns[0])
+	for _, nc := range append(monitors, m.conns[0]) {
+		wantClosed(t, nc)
+	}
 	if nc, err := net.Dial("tcp", srv.Addr()); err == nil {
 		nc.Close()
 		t.Error("it still listens")
