@@ -5,9 +5,12 @@ import (
 	"encoding/binary"
 	"errors"
 	"math"
+	"net"
 	"os"
+	"runtime"
 	"strconv"
 	"testing"
+	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 )
@@ -277,5 +280,43 @@ func TestAJournalThatCannotBeWrittenEndsTheServersService(t *testing.T) {
 	}
 	if err := st.close(); err == nil {
 		t.Error("closing it is no error")
+	}
+}
+
+// A hello that waits is answered when the server stops. One that is killed
+// must have cut the connection by then, or a driver takes it for alive.
+func TestConnectionsAreEndedBeforeWaitingHellosAre(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := newNode(newStore(), &users{}, nil, 0)
+	s := serve(l, n)
+	client, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	hello, err := (&message{header: header{requestID: 1}}).encodeReply(1, bson.D{
+		{Key: "hello", Value: 1}, {Key: "$db", Value: "admin"}, {Key: "topologyVersion", Value: n.topology.version()},
+		{Key: "maxAwaitTimeMS", Value: int64(600_000)},
+	}, false) // a reply has the form of a request
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := client.Write(hello); err != nil {
+		t.Fatal(err)
+	}
+	for len(s.snapshot(false)) == 0 {
+		runtime.Gosched()
+	}
+	if err := s.end(func(c *conn) {
+		client.SetReadDeadline(time.Now().Add(200 * time.Millisecond))
+		if n, err := client.Read(make([]byte, 1)); n > 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("it is answered before it is cut: %d, %v", n, err)
+		}
+		c.Close()
+	}); err != nil {
+		t.Error(err)
 	}
 }
