@@ -24,7 +24,20 @@ type Behind struct {
 // ordinary DNS is asked last for a name without a dot, since what it finds for "mongodb" or a container's id is
 // hardly the server that was meant.
 func (d *Dialer) Behind(name string) *Behind {
-	return &Behind{d, &behind{name: name, all: d.cache, named: resolve.Named(d.cache)}}
+	return &Behind{d, &behind{service: name, all: d.cache, named: d.namedCache()}}
+}
+
+// namedCache remembers what the resolver knows without ordinary DNS, so that a dial by an advertised name asks no name
+// server each time.
+func (d *Dialer) namedCache() *resolve.Cache {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.namedOnly == nil && d.named != nil && !d.closed {
+		cfg := d.cfg.Cache
+		cfg.File = ""
+		d.namedOnly = resolve.NewCache(d.named, cfg)
+	}
+	return d.namedOnly
 }
 
 // DialContext is [Dialer.DialContext] for an address that the service handed out.
@@ -37,38 +50,54 @@ func (b *Behind) Do(ctx context.Context, address string, connect func(ctx contex
 	return b.dialer.do(ctx, b.resolver, address, connect)
 }
 
+// behind is the names of a service's own world.
 type behind struct {
-	name  string           // the service that hands out addresses
-	all   resolve.Resolver // answers with addresses
-	named resolve.Resolver // all without what answers any name; nil if nothing is left
+	service string         // that hands out addresses
+	all     *resolve.Cache // answers with addresses
+	named   *resolve.Cache // all without what answers any name; nil if nothing is left
 }
 
-func (b *behind) Resolve(ctx context.Context, host, port string) (resolve.Answer, error) {
+func (b *behind) lookUp(ctx context.Context, host, port string) (resolve.Answer, origin, error) {
 	first := b.all
 	single := !strings.Contains(strings.TrimSuffix(host, "."), ".") && !isAddress(host)
 	if single {
 		first = b.named
 	}
+	var unknown error
 	if first != nil {
 		answer, err := first.Resolve(ctx, host, port)
-		if !errors.Is(err, resolve.ErrNotFound) {
-			return answer, err
+		// A name server that is down knows no name of another world, as far as anybody can tell.
+		down := single && errors.Is(err, resolve.ErrUnavailable) && ctx.Err() == nil
+		if err == nil || !errors.Is(err, resolve.ErrNotFound) && !down {
+			return answer, origin{cache: first, host: host, port: port}, err
 		}
+		unknown = err
 	}
 	answer, err := b.atService(ctx, host, port)
-	if err == nil || !single {
-		return answer, err
+	at := origin{cache: b.all, host: b.service, port: port, hostsOnly: true}
+	switch {
+	case err == nil:
+		return answer, at, nil
+	case single:
+		answer, lastErr := b.all.Resolve(ctx, host, port)
+		if lastErr == nil {
+			return answer, origin{cache: b.all, host: host, port: port}, nil
+		}
+		unknown = lastErr
 	}
-	return b.all.Resolve(ctx, host, port)
+	return resolve.Answer{}, at, fmt.Errorf("%w; nor is %s known, which handed the name out: %w", unknown, b.service, err)
 }
 
-// atService answers with the hosts of the service itself, at port.
+// atService answers with the hosts of the service itself, at port. If there are several, one of them is meant, and
+// nobody can tell which.
 func (b *behind) atService(ctx context.Context, host, port string) (resolve.Answer, error) {
-	service, err := b.all.Resolve(ctx, b.name, port)
+	service, err := b.all.Resolve(ctx, b.service, port)
 	if err != nil {
-		return resolve.Answer{}, fmt.Errorf("%s, which %s handed out: %w", host, b.name, err)
+		return resolve.Answer{}, err
 	}
-	answer := resolve.Answer{TTL: service.TTL, Source: fmt.Sprintf("behind %s (%s)", b.name, service.Source)}
+	answer := service
+	answer.Source = fmt.Sprintf("behind %s (%s)", b.service, service.Source)
+	answer.Endpoints = nil
 	for _, e := range service.Endpoints {
 		ip, _, err := net.SplitHostPort(e.Addr)
 		if err != nil {
@@ -78,6 +107,9 @@ func (b *behind) atService(ctx context.Context, host, port string) (resolve.Answ
 		if !slices.ContainsFunc(answer.Endpoints, func(o resolve.Endpoint) bool { return o.Addr == e.Addr }) {
 			answer.Endpoints = append(answer.Endpoints, e)
 		}
+	}
+	if len(answer.Endpoints) > 1 {
+		answer.Source += fmt.Sprintf(", which has several hosts; %s=HOST says which one is meant", resolve.Variable(host))
 	}
 	return answer, nil
 }

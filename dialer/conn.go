@@ -2,7 +2,9 @@ package dialer
 
 import (
 	"crypto/tls"
+	"io"
 	"net"
+	"net/http"
 	"sync/atomic"
 	"time"
 )
@@ -20,35 +22,52 @@ type connState struct {
 	name     string
 	raw      net.Conn
 	trial    trial
-	closed   atomic.Bool
+	stage    atomic.Int32
+
+	member    *member         // of a watch; nil = none. Set before the connection is handed out
+	transport *http.Transport // whose connection it is; nil = nobody's. Guarded by watches.mu
 }
 
-func (d *Dialer) newConn(e *endpoint, raw net.Conn, name string, generation uint64) connection {
+func (d *Dialer) newConn(name string, from origin, e *endpoint, raw net.Conn, generation uint64) connection {
 	var conn connection
 	switch raw := raw.(type) {
 	case *net.TCPConn:
 		conn = &tcpConn{TCPConn: raw}
 	case *tls.Conn:
-		conn = &tlsConn{Conn: raw}
+		conn = newTLSConn(raw)
 	default:
 		conn = &otherConn{Conn: raw}
 	}
 	s := conn.state()
 	s.dialer, s.endpoint, s.name, s.raw = d, e, name, raw
-	s.trial.generation, s.trial.began = generation, time.Now()
-	e.trials.settle(e.breaker, s.trial.began) // so that no more than a second's dials stay on trial
-	e.trials.begin(&s.trial)
+	s.trial.generation = generation
+	s.trial.decided.Store(true) // a spare that nobody reads proves nothing
+	d.join(from, e, s)
 	return conn
 }
 
-// handOut counts the connection as the caller's.
-func (s *connState) handOut() { s.endpoint.open.Add(1) }
+// The stages of a connection.
+const (
+	ready  int32 = iota // nobody has it yet
+	handed              // it counts as the caller's
+	closed
+)
+
+// handOut counts the connection as the caller's and puts it on trial.
+func (s *connState) handOut() {
+	if !s.stage.CompareAndSwap(ready, handed) {
+		return // its endpoint left the answer a moment ago
+	}
+	e := s.endpoint
+	e.open.Add(1)
+	s.trial.began = time.Now()
+	s.trial.decided.Store(false)
+	e.settle(s.trial.began) // so that no more than a second's dials stay on trial
+	e.trials.begin(&s.trial)
+}
 
 // discard closes a connection that nobody took.
-func (s *connState) discard() {
-	s.endpoint.abandoned(&s.trial)
-	s.raw.Close()
-}
+func (s *connState) discard() { _ = s.close("") }
 
 func (s *connState) read(n int, err error) {
 	if !s.trial.decided.Load() {
@@ -56,15 +75,30 @@ func (s *connState) read(n int, err error) {
 	}
 }
 
+// byProgram is the reason of a close that is not the Dialer's.
+const byProgram = "closed by the program"
+
 // close closes once and counts once.
-func (s *connState) close() error {
+func (s *connState) close(reason string) error {
 	err := s.raw.Close()
-	if s.closed.CompareAndSwap(false, true) {
-		s.endpoint.abandoned(&s.trial)
+	was := s.stage.Swap(closed)
+	if was == closed {
+		return err
+	}
+	s.dialer.part(s)
+	s.endpoint.abandoned(&s.trial)
+	if was == handed {
 		s.endpoint.open.Add(-1)
-		s.dialer.cfg.Trace.closed(s.name, s.endpoint.addr, time.Since(s.trial.began), "closed by the program")
+		s.dialer.cfg.Trace.closed(s.name, s.endpoint.addr, s.trial.began, reason)
 	}
 	return err
+}
+
+func (s *connState) leaving() <-chan struct{} {
+	if s.member == nil {
+		return nil
+	}
+	return s.member.left
 }
 
 // tcpConn overrides only what the dialer has to see, so that everything else of a *net.TCPConn works as it is: splice
@@ -83,7 +117,24 @@ func (c *tcpConn) Read(p []byte) (int, error) {
 }
 
 // Close closes the connection. A second Close returns an error wrapping net.ErrClosed, as net.TCPConn's does.
-func (c *tcpConn) Close() error { return c.s.close() }
+func (c *tcpConn) Close() error { return c.s.close(byProgram) }
+
+// WriteTo copies to w what the server sends, without a copy in this process where w is a TCP connection too.
+func (c *tcpConn) WriteTo(w io.Writer) (int64, error) {
+	n, err := c.TCPConn.WriteTo(w)
+	switch {
+	case n > 0:
+		c.s.read(1, nil)
+	case err == nil:
+		c.s.read(0, io.EOF)
+	} // other errors may be w's
+	return n, err
+}
+
+// Leaving returns a channel that is closed when the server's address has left the answer for the name, DrainAfter before
+// the Dialer closes the connection. It is nil where the answer is not watched: if the name is an address. Closing the
+// connection does not close it.
+func (c *tcpConn) Leaving() <-chan struct{} { return c.s.leaving() }
 
 // CloseWrite ends our side. An end of file after it says nothing against the server.
 func (c *tcpConn) CloseWrite() error {
@@ -109,7 +160,10 @@ func (c *otherConn) Read(p []byte) (int, error) {
 }
 
 // Close is tcpConn's.
-func (c *otherConn) Close() error { return c.s.close() }
+func (c *otherConn) Close() error { return c.s.close(byProgram) }
+
+// Leaving is tcpConn's.
+func (c *otherConn) Leaving() <-chan struct{} { return c.s.leaving() }
 
 // NetConn is tcpConn's.
 func (c *otherConn) NetConn() net.Conn { return c.Conn }

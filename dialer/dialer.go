@@ -2,7 +2,10 @@ package dialer
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"net"
+	"os"
 	"sync"
 	"time"
 
@@ -13,12 +16,15 @@ import (
 // the caller.
 type Dialer struct {
 	cfg      Config
-	cache    *resolve.Cache // answers with addresses
-	ownCache bool           // Close closes it
-	names    nameTable
-	changed  signal               // of any breaker
-	tls      map[string]*tlsFiles // by logical name
-	faults   *faultPlan           // nil = none
+	cache    *resolve.Cache   // answers with addresses
+	ownCache bool             // Close closes it
+	named    resolve.Resolver // what cache asks, without what answers any name; nil = nothing is left
+	resolved nameTable
+	changed  signal // of any breaker
+	watches  watches
+	tls      byName[*tlsFiles]
+	spares   byName[int]
+	faults   *faultPlan // nil = none
 
 	ctx        context.Context // of what outlives a dial: losing attempts, probes; ends with Close
 	cancel     context.CancelFunc
@@ -26,8 +32,10 @@ type Dialer struct {
 
 	mu        sync.Mutex // guards the fields below; nothing slow under it
 	closed    bool
+	namedOnly *resolve.Cache     // over named; nil = nobody needed it, or nothing is named
 	calls     map[*call]struct{} // dials under way
 	running   sync.WaitGroup     // of calls
+	overseen  bool
 	endpoints map[string]*endpoint
 	stocks    map[string]*stock // by the name that is dialed
 }
@@ -44,35 +52,35 @@ type call struct {
 	narrow        bool
 	failed        DialError
 	beforeBreaker bool // an endpoint was dialed, so the dial waits for a probe's verdict
-	behind        bool // resolved otherwise than by the Dialer's own names: its connections are no spares
+	names         names
+	pass          pass // written under Dialer.mu, by the dial's own goroutine
+	moved         bool // the pass was cut short; guarded by Dialer.mu
 	first         [1]*endpoint
 }
 
 // New returns a Dialer. It opens no connection and resolves nothing. The error names the setting that is impossible.
 func New(cfg Config) (*Dialer, error) {
-	if err := cfg.validate(); err != nil {
+	if err := cfg.validate(func(field string) string { return "dialer: " + field }); err != nil {
 		return nil, err
 	}
 	cfg = cfg.withDefaults()
-	d := &Dialer{cfg: cfg, calls: map[*call]struct{}{}, endpoints: map[string]*endpoint{}, stocks: map[string]*stock{}, tls: map[string]*tlsFiles{}}
+	d := &Dialer{cfg: cfg, calls: map[*call]struct{}{}, endpoints: map[string]*endpoint{}, stocks: map[string]*stock{}, watches: watches{byOrigin: map[origin]*watch{}}, tls: byName[*tlsFiles]{}, spares: named(cfg.Spares)}
 	for name, c := range cfg.TLS {
 		files, err := newTLSFiles(name, c)
 		if err != nil {
 			return nil, err
 		}
-		d.tls[name] = files
+		d.tls[plainName(name)] = files
 	}
 	d.faults = newFaultPlan(cfg.Faults)
 	if cache, ok := cfg.Resolver.(*resolve.Cache); ok {
-		d.cache = cache
+		d.cache, d.named = cache, resolve.Named(cache)
 	} else {
 		r := resolve.Addresses(cfg.Resolver, nil)
-		if d.faults != nil {
-			r = &faultyResolver{r, d.faults}
-		}
-		d.cache, d.ownCache = resolve.NewCache(r, cfg.Cache), true
+		d.named = d.faults.resolver(resolve.Named(r))
+		d.cache, d.ownCache = resolve.NewCache(d.faults.resolver(r), cfg.Cache), true
 	}
-	d.names.logger = cfg.Logger
+	d.resolved.logger = cfg.Logger
 	d.ctx, d.cancel = context.WithCancel(context.Background())
 	return d, nil
 }
@@ -80,13 +88,26 @@ func New(cfg Config) (*Dialer, error) {
 // DialContext connects to address, which is name:port with a logical name, a host name or an IP address. The network
 // is tcp, tcp4 or tcp6. The error is a *[DialError].
 func (d *Dialer) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
-	return d.dialContext(ctx, d.cache, network, address)
+	return d.dialContext(ctx, ownNames{d.cache}, network, address)
 }
 
-func (d *Dialer) dialContext(ctx context.Context, r resolve.Resolver, network, address string) (net.Conn, error) {
+// names says what a name stands for, and whose answer that is.
+type names interface {
+	lookUp(ctx context.Context, host, port string) (resolve.Answer, origin, error)
+}
+
+// ownNames are those of a Dialer.
+type ownNames struct{ *resolve.Cache }
+
+func (n ownNames) lookUp(ctx context.Context, host, port string) (resolve.Answer, origin, error) {
+	answer, err := n.Resolve(ctx, host, port)
+	return answer, origin{cache: n.Cache, host: host, port: port}, err
+}
+
+func (d *Dialer) dialContext(ctx context.Context, n names, network, address string) (net.Conn, error) {
 	began := time.Now()
-	conn, addr, spare, err := d.connection(ctx, r, network, address)
-	d.cfg.Trace.dialed(address, addr, spare, time.Since(began), err)
+	conn, addr, spare, err := d.connection(ctx, n, network, address)
+	d.cfg.Trace.dialed(address, addr, spare, began, err)
 	if err != nil {
 		return nil, err
 	}
@@ -94,21 +115,21 @@ func (d *Dialer) dialContext(ctx context.Context, r resolve.Resolver, network, a
 }
 
 // connection returns a spare, or a connection that it dials.
-func (d *Dialer) connection(ctx context.Context, r resolve.Resolver, network, address string) (conn connection, addr string, spare bool, err error) {
+func (d *Dialer) connection(ctx context.Context, n names, network, address string) (conn connection, addr string, spare bool, err error) {
 	host, _, splitErr := net.SplitHostPort(address)
 	var spares *stock
 	// Not for Behind: a spare is made for what the name means to everybody.
-	if splitErr == nil && network == "tcp" && ctx.Err() == nil && r == resolve.Resolver(d.cache) {
+	if _, own := n.(ownNames); own && splitErr == nil && network == "tcp" && ctx.Err() == nil {
 		spares = d.stock(host, address)
 	}
 	if spares != nil {
 		if conn = spares.take(); conn != nil {
 			conn.state().handOut()
-			spares.refill(d.refillCall(network, address))
+			spares.refill()
 			return conn, conn.state().endpoint.addr, true, nil
 		}
 	}
-	err = d.dial(ctx, r, network, address, func(c *call, endpoints []*endpoint) bool {
+	err = d.dial(ctx, n, network, address, func(c *call, endpoints []*endpoint) bool {
 		conn = d.race(c, endpoints)
 		return conn != nil
 	})
@@ -117,7 +138,7 @@ func (d *Dialer) connection(ctx context.Context, r resolve.Resolver, network, ad
 	}
 	conn.state().handOut()
 	if spares != nil {
-		spares.refill(d.refillCall(network, address))
+		spares.refill()
 	}
 	return conn, conn.state().endpoint.addr, false, nil
 }
@@ -127,11 +148,11 @@ func (d *Dialer) connection(ctx context.Context, r resolve.Resolver, network, ad
 // ends it at once, and does not count against the endpoint. The context given to connect ends with the connect
 // time-out; a connect that ignores it is waited for all the same. The error is a *[DialError].
 func (d *Dialer) Do(ctx context.Context, address string, connect func(ctx context.Context, addr string) error) error {
-	return d.do(ctx, d.cache, address, connect)
+	return d.do(ctx, ownNames{d.cache}, address, connect)
 }
 
-func (d *Dialer) do(ctx context.Context, r resolve.Resolver, address string, connect connectFunc) error {
-	return d.dial(ctx, r, "tcp", address, func(c *call, endpoints []*endpoint) bool {
+func (d *Dialer) do(ctx context.Context, n names, address string, connect connectFunc) error {
+	return d.dial(ctx, n, "tcp", address, func(c *call, endpoints []*endpoint) bool {
 		return d.inTurn(c, endpoints, connect)
 	})
 }
@@ -141,10 +162,11 @@ type tryFunc func(c *call, endpoints []*endpoint) bool
 
 // dial is the story of one dial: resolve the name, try the endpoints whose breakers are closed, and if none answers,
 // wait and begin anew, until the budget or the caller's context ends.
-func (d *Dialer) dial(ctx context.Context, r resolve.Resolver, network, address string, try tryFunc) error {
-	c := &call{name: address, network: network, began: time.Now(), caller: ctx, behind: r != resolve.Resolver(d.cache), failed: DialError{Name: address}}
+func (d *Dialer) dial(ctx context.Context, n names, network, address string, try tryFunc) error {
+	c := &call{name: address, network: network, began: time.Now(), caller: ctx, names: n, failed: DialError{Name: address}}
 	var err error
 	if c.host, c.port, err = splitAddress(network, address); err != nil {
+		c.failed.Name = shown(address)
 		return c.failed.because(err)
 	}
 	if err := d.begin(c); err != nil {
@@ -155,8 +177,8 @@ func (d *Dialer) dial(ctx context.Context, r resolve.Resolver, network, address 
 	var retry *retry
 	for {
 		changed := d.changed.wait()
-		endpoints, open, err := d.candidates(r, c)
-		c.failed.unresolved = err
+		endpoints, open, err := d.candidates(c)
+		c.failed.unresolved = d.unresolved(c, err)
 		switch {
 		case err != nil:
 		case len(endpoints) > 0:
@@ -166,6 +188,10 @@ func (d *Dialer) dial(ctx context.Context, r resolve.Resolver, network, address 
 			}
 			if try(c, endpoints) {
 				return nil
+			}
+			if d.hasMoved(c) && d.over(c) == nil {
+				d.bound(c)
+				continue
 			}
 		case !c.beforeBreaker:
 			return c.failed.because(open)
@@ -177,7 +203,7 @@ func (d *Dialer) dial(ctx context.Context, r resolve.Resolver, network, address 
 		if retry == nil {
 			retry = newRetry(d.cfg.Budget, c.began)
 		}
-		d.cache.Refresh(c.host, c.port) // it may have moved, or its name server be back
+		c.pass.origin.cache.Refresh(c.pass.origin.host, c.pass.origin.port) // it may have moved, or its name server be back
 		again := false
 		if err == nil && len(endpoints) == 0 {
 			again = awaitProbe(c.ctx, changed)
@@ -188,16 +214,28 @@ func (d *Dialer) dial(ctx context.Context, r resolve.Resolver, network, address 
 			if over := d.over(c); over != nil {
 				return over
 			}
+			if len(c.failed.Attempts) == 0 && err == nil {
+				return c.failed.because(fmt.Errorf("nothing was tried within the budget of %v: %w", d.cfg.Budget, os.ErrDeadlineExceeded))
+			}
 			return &c.failed
 		}
 	}
+}
+
+// unresolved returns why a dial has nothing to try. Of a name that had an endpoint before, a *net.DNSError is told and not
+// wrapped: on one the MongoDB driver throws away the connections that it has.
+func (d *Dialer) unresolved(c *call, err error) error {
+	if _, ok := errors.AsType[*net.DNSError](err); ok && len(d.resolved.answer(c.name).Endpoints) > 0 {
+		return errors.New(err.Error())
+	}
+	return err
 }
 
 // over returns the dial's error if no further pass is of use, apart from the budget's end.
 func (d *Dialer) over(c *call) error {
 	switch {
 	case d.ctx.Err() != nil:
-		return c.failed.because(ErrClosed)
+		return c.failed.because(errClosed)
 	case c.caller.Err() != nil:
 		return c.failed.because(c.caller.Err())
 	case c.failed.permanent():
@@ -221,10 +259,14 @@ func (d *Dialer) begin(c *call) error {
 	defer d.mu.Unlock()
 	if d.closed {
 		c.cancel()
-		return ErrClosed
+		return errClosed
 	}
 	d.calls[c] = struct{}{}
 	d.running.Add(1)
+	if !d.overseen {
+		d.overseen = true
+		d.background.Go(d.oversee)
+	}
 	return nil
 }
 
@@ -242,6 +284,11 @@ func (d *Dialer) widen(c *call) {
 		return
 	}
 	c.narrow = false
+	d.bound(c)
+}
+
+// bound gives the dial a new context, bounded by the budget.
+func (d *Dialer) bound(c *call) {
 	var end time.Time
 	if d.cfg.Budget > 0 {
 		end = c.began.Add(d.cfg.Budget)
@@ -306,10 +353,14 @@ func (d *Dialer) Close() error {
 	d.running.Wait()
 	d.background.Wait()
 	d.dropSpares(func(*spare) bool { return true })
-	if d.ownCache {
-		return d.cache.Close()
+	var err error
+	if d.namedOnly != nil {
+		err = d.namedOnly.Close()
 	}
-	return nil
+	if d.ownCache {
+		err = errors.Join(err, d.cache.Close())
+	}
+	return err
 }
 
 // signal wakes whoever waits when something changes.

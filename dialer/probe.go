@@ -39,10 +39,11 @@ func (d *Dialer) probeUntilClosed(e *endpoint) {
 // drop forgets an endpoint; a dial that wants it again begins with a closed breaker.
 func (d *Dialer) drop(e *endpoint) {
 	d.mu.Lock()
-	defer d.mu.Unlock()
 	if d.endpoints[e.addr] == e {
 		delete(d.endpoints, e.addr)
 	}
+	d.mu.Unlock()
+	d.changed.broadcast()
 }
 
 func sleepUntil(ctx context.Context, at time.Time) bool {
@@ -62,15 +63,8 @@ func (d *Dialer) probeOnce(e *endpoint, hold bool) bool {
 	ctx, cancel := context.WithTimeout(d.ctx, d.cfg.Breaker.ProbeTimeout)
 	defer cancel()
 	e.dials.Add(1)
-	conn, err := d.dialTCP(ctx, e.host, "tcp", e.addr)
-	if err == nil && hold && !stays(conn) {
-		conn.Close()
-		err = errAcceptThenClose
-	}
+	err := d.knock(ctx, e, hold)
 	if d.ctx.Err() != nil {
-		if err == nil {
-			conn.Close()
-		}
 		return true
 	}
 	now := time.Now()
@@ -90,8 +84,23 @@ func (d *Dialer) probeOnce(e *endpoint, hold bool) bool {
 	d.changed.broadcast()
 	d.cfg.Logger.Info("endpoint is back", "endpoint", e.addr)
 	d.cfg.Trace.breaker(e.addr, Probing, Closed)
-	conn.Close()
 	return true
+}
+
+// knock connects as a dial does, TLS included.
+func (d *Dialer) knock(ctx context.Context, e *endpoint, hold bool) error {
+	conn, err := d.connect(ctx, e.host, "tcp", e.addr)
+	switch {
+	case refusedCertificate(err): // somebody has to mend it, but the server is there
+		return nil
+	case err != nil:
+		return err
+	}
+	defer conn.Close()
+	if hold && !stays(conn) {
+		return errAcceptThenClose
+	}
+	return nil
 }
 
 // stays reports whether a fresh connection is still open after acceptHold. Servers that speak first count as open.

@@ -3,6 +3,7 @@ package dialer
 import (
 	"errors"
 	"io"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -31,30 +32,38 @@ type trials struct {
 func (ts *trials) begin(t *trial) {
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
-	for len(ts.queue) > 0 && ts.queue[0].decided.Load() {
-		ts.queue = ts.queue[1:]
-	}
 	ts.queue = append(ts.queue, t)
 }
 
 // settle counts the connections that have grown old enough without anybody reading.
-func (ts *trials) settle(b *breaker, now time.Time) {
+func (e *endpoint) settle(now time.Time) {
+	for _, t := range e.trials.passed(now) {
+		e.proved(t.generation, t.began.Add(probation))
+	}
+}
+
+// passed decides what is old enough.
+func (ts *trials) passed(now time.Time) (passed []*trial) {
 	ts.mu.Lock()
-	var passed []*trial
-	for len(ts.queue) > 0 {
-		t := ts.queue[0]
+	defer ts.mu.Unlock()
+	over := 0
+	for _, t := range ts.queue {
 		if !t.decided.Load() && now.Sub(t.began) < probation {
 			break
 		}
 		if t.decided.CompareAndSwap(false, true) {
 			passed = append(passed, t)
 		}
-		ts.queue = ts.queue[1:]
+		over++
 	}
-	ts.mu.Unlock()
-	for _, t := range passed {
-		b.succeeded(t.generation, t.began.Add(probation))
-	}
+	ts.queue = slices.Delete(ts.queue, 0, over) // keeps the array, which append would make anew for each dial
+	return passed
+}
+
+// proved counts a success.
+func (e *endpoint) proved(generation uint64, at time.Time) {
+	e.breaker.succeeded(generation, at)
+	e.noteSuccess(at)
 }
 
 // firstRead takes what the first Read returned.
@@ -73,16 +82,14 @@ func (d *Dialer) firstRead(e *endpoint, t *trial, n int, err error) {
 		e.noteError(errAcceptThenClose, now)
 		d.fail(e, t.generation, acceptThenClose, now)
 	default:
-		e.breaker.succeeded(t.generation, now)
-		e.noteSuccess(now)
+		e.proved(t.generation, now)
 	}
 }
 
 // abandoned takes a close by our side.
 func (e *endpoint) abandoned(t *trial) {
 	if now := time.Now(); t.decided.CompareAndSwap(false, true) && now.Sub(t.began) >= probation {
-		e.breaker.succeeded(t.generation, now)
-		e.noteSuccess(now)
+		e.proved(t.generation, now)
 	}
 }
 

@@ -4,9 +4,11 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"log/slog"
 	"math"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -44,6 +46,8 @@ type CacheConfig struct {
 	// served as stale, after a lookup has failed or taken 2 s; its Source ends in "(from file)". Several processes may
 	// not share one: each writes what it knows alone.
 	File string
+	// Logger is told, once, that File can't be written; nil = silent.
+	Logger *slog.Logger
 }
 
 // withDefaults leaves zero where a setting is off.
@@ -63,6 +67,9 @@ func (cfg CacheConfig) withDefaults() CacheConfig {
 	set(&cfg.UnknownTTL, 30*time.Second, 0)
 	set(&cfg.NegativeTTL, 5*time.Second, 0)
 	set(&cfg.MaxStale, 24*time.Hour, 0)
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
 	return cfg
 }
 
@@ -103,6 +110,8 @@ type Cache struct {
 	saving   bool
 	saveDue  time.Duration // never unless unsaved answers wait for the timer
 	writeErr error         // the first
+
+	unwritable atomic.Bool // was told
 }
 
 // cacheKey is a name as it is compared: host in canonical form.
@@ -212,17 +221,49 @@ func (c *Cache) Watch(host, port string) (Answer, <-chan struct{}) {
 		close(closed)
 		return Answer{}, closed
 	}
-	n, v := c.useLocked(cacheKey{canonical(host), port}, host)
-	n.watched = c.now()
-	if n.next == never && v != nil {
-		n.next = v.until // nobody watched when the error came
-	}
-	c.scheduleLocked(n)
-	c.armLocked()
+	n := c.watchLocked(host, port)
 	if n.changed == nil {
 		n.changed = make(chan struct{})
 	}
 	return c.presentLocked(n), n.changed
+}
+
+// Follow returns the last good answer that a lookup of a name brought, when it came, and a channel that is closed when the
+// next one comes, whether or not that says the same: for who has to tell an answer that was given twice from one that was
+// read twice. Without such an answer the time is zero; one out of the file is none. After Close the channel is nil. In all
+// else Follow is as Watch.
+func (c *Cache) Follow(host, port string) (Answer, time.Time, <-chan struct{}) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return Answer{}, time.Time{}, nil
+	}
+	n := c.watchLocked(host, port)
+	if n.answered == nil {
+		n.answered = make(chan struct{})
+	}
+	if n.good == nil || n.good.fromFile {
+		return Answer{}, time.Time{}, n.answered
+	}
+	return n.good.answer, n.good.at, n.answered
+}
+
+// watchLocked returns the state of a name that somebody watches from now on. Only a new name is asked for at once: an
+// answer that is not kept would be asked for by each call, and each answer be followed by a call.
+func (c *Cache) watchLocked(host, port string) *cacheName {
+	now := c.now()
+	n := c.names[cacheKey{canonical(host), port}]
+	if n == nil {
+		n, _ = c.useLocked(cacheKey{canonical(host), port}, host)
+	}
+	n.used.Store(int64(now))
+	n.watched = now
+	if v := n.verdict.Load(); n.next == never && v != nil {
+		n.next = max(v.until, now) // nobody watched when the answer came
+	}
+	c.scheduleLocked(n)
+	c.armLocked()
+	return n
 }
 
 // Close ends the lookups in flight, waits for them, and writes the file if it lacks something. Its error is the first
@@ -233,7 +274,8 @@ func (c *Cache) Close() error {
 		c.closed = true
 		last := c.filedLocked()
 		for _, n := range c.names {
-			n.notifyLocked()
+			notify(&n.changed)
+			notify(&n.answered)
 		}
 		c.names, c.queue, c.shelf = nil, nil, nil
 		c.armLocked()

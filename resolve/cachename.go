@@ -30,6 +30,7 @@ type cacheName struct {
 	watched   time.Duration
 	refreshed time.Duration // when Refresh last began a lookup
 	changed   chan struct{} // nil = nobody watches
+	answered  chan struct{} // nil = nobody follows
 	due       time.Duration // when the timer is to look at the name
 	index     int           // in the queue; -1 = dropped
 }
@@ -105,7 +106,8 @@ func (c *Cache) useLocked(key cacheKey, host string) (*cacheName, *verdict) {
 func (c *Cache) dropLocked(n *cacheName) {
 	delete(c.names, n.key)
 	c.dequeueLocked(n)
-	n.notifyLocked()
+	notify(&n.changed)
+	notify(&n.answered)
 	if c.shelf != nil && n.good != nil && len(c.shelf) < maxCacheNames {
 		c.shelf[n.key] = *n.good
 	}
@@ -148,7 +150,8 @@ func (c *Cache) finish(n *cacheName, call *cacheCall, answer Answer, err error) 
 	now := c.now()
 	if err == nil {
 		c.acceptLocked(n, answer, now)
-	} else if n.next = now + c.pace(); !c.serveStaleLocked(n, now, n.next) {
+	} else if n.next = now + c.pace(); errors.Is(err, ErrAbsent) || !c.serveStaleLocked(n, now, n.next) {
+		// Whoever keeps the domain says that the service is no more: no older answer stands against that.
 		c.rejectLocked(n, err, now)
 	}
 	call.settleLocked(n.verdict.Load())
@@ -173,6 +176,7 @@ func (c *Cache) acceptLocked(n *cacheName, answer Answer, now time.Duration) {
 	n.fresh = now + fresh
 	c.publishLocked(n, &verdict{answer: answer, until: n.fresh})
 	c.fileLocked(n, answer)
+	notify(&n.answered)
 }
 
 // rejectLocked takes an error for the answer.
@@ -241,14 +245,15 @@ func (c *Cache) publishLocked(n *cacheName, v *verdict) {
 	before := c.presentLocked(n)
 	n.verdict.Store(v)
 	if !sameEndpoints(before.Endpoints, v.answer.Endpoints) {
-		n.notifyLocked()
+		notify(&n.changed)
 	}
 }
 
-func (n *cacheName) notifyLocked() {
-	if n.changed != nil {
-		close(n.changed)
-		n.changed = nil
+// notify tells those who wait, if there are any. Cache.mu is held.
+func notify(waiting *chan struct{}) {
+	if *waiting != nil {
+		close(*waiting)
+		*waiting = nil
 	}
 }
 

@@ -23,6 +23,7 @@ var Names = []string{
 	"DIALER_CACHE_FILE",
 	"DIALER_SPARES",
 	"DIALER_SPARE_IDLE",
+	"DIALER_DRAIN_AFTER",
 	"DIALER_TLS",
 }
 

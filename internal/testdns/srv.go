@@ -24,15 +24,15 @@ type Loopback struct {
 
 // Listen serves UDP and TCP with their handlers. With none for TCP its port refuses.
 func Listen(udp, tcp dns.Handler) (*Loopback, error) {
-	for range 10 { // the port that is free for UDP may not be for TCP
-		packets, err := net.ListenPacket("udp", "127.0.0.1:0")
+	for range 10 { // a port that is free for TCP is hardly ever taken for UDP; the other way round it often is
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
 			return nil, err
 		}
-		l := &Loopback{Addr: packets.LocalAddr().String()}
-		listener, err := net.Listen("tcp", l.Addr)
+		l := &Loopback{Addr: listener.Addr().String()}
+		packets, err := net.ListenPacket("udp", l.Addr)
 		if err != nil {
-			_ = packets.Close() // nothing was sent
+			listener.Close()
 			continue
 		}
 		if tcp == nil {

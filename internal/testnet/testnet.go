@@ -133,7 +133,7 @@ func (n *Network) DialContext(ctx context.Context, network, addr string) (net.Co
 			})
 		}
 		n.mu.Unlock()
-		return near, nil
+		return &pipe{near, tcpAddr(addr)}, nil
 	case Silent:
 		n.wait(addr, 1)
 		<-ctx.Done()
@@ -143,6 +143,16 @@ func (n *Network) DialContext(ctx context.Context, network, addr string) (net.Co
 	return nil, opError(network, addr, os.NewSyscallError("connect", syscall.ECONNREFUSED))
 }
 
+// pipe says where it leads.
+type pipe struct {
+	net.Conn
+	remote net.Addr
+}
+
+func (p *pipe) RemoteAddr() net.Addr { return p.remote }
+
+func tcpAddr(addr string) net.Addr { return net.TCPAddrFromAddrPort(netip.MustParseAddrPort(addr)) }
+
 func opError(network, addr string, err error) error {
-	return &net.OpError{Op: "dial", Net: network, Addr: net.TCPAddrFromAddrPort(netip.MustParseAddrPort(addr)), Err: err}
+	return &net.OpError{Op: "dial", Net: network, Addr: tcpAddr(addr), Err: err}
 }
