@@ -208,5 +208,9 @@ func (c *tlsConn) CloseWrite() error {
 	return err
 }
 
-// Secures reports whether the Dialer's TLS names name: whether connections that are dialed by it are secured.
-func (d *Dialer) Secures(name string) bool { return d.tls[name] != nil }
+// Secures reports whether connections that are dialed by name are secured, because the Dialer's TLS names it or another
+// name of its service.
+func (d *Dialer) Secures(name string) bool {
+	_, ok := d.tls.of(name)
+	return ok
+}
