@@ -1,0 +1,72 @@
+package cli_test
+
+import (
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/gvpocr/worker/test/samples"
+)
+
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata/script",
+		UpdateScripts:       *update,
+		RequireExplicitExec: true,
+		RequireUniqueNames:  true,
+		Setup:               setUp,
+		Condition: func(condition string) (bool, error) {
+			_, err := exec.LookPath(condition) // [tesseract]
+			return err == nil, nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"mainserver": startMainServer,
+			"stop":       stopService,
+			"start":      startService,
+			"relay":      startRelay,
+			"freeport":   freePort,
+			"until":      until,
+			"freeze":     freeze,
+			"mask":       mask,
+			"sample":     sample,
+		},
+	})
+}
+
+// setUp gives a script the environment of today's compose file, to the letter, and the programs.
+func setUp(env *testscript.Env) error {
+	env.Vars = append(env.Vars,
+		"MONGO_URI=mongodb://gvpocr_admin:gvp%40123@mongodb-proxy:27017/gvpocr",
+		"NSQD_ADDRESS=nsqd-proxy:4150",
+		"NSQLOOKUPD_ADDRESSES=nsqlookupd-proxy:4161",
+		"USE_NSQ=true",
+		"WORKER_ID=script-worker",
+		"TESSERACT_ENABLED=true",
+		"DEFAULT_OCR_PROVIDER=tesseract",
+		"GVPOCR_PATH="+filepath.Join(env.WorkDir, "Bhushanji"),
+		"NEWSLETTERS_PATH="+filepath.Join(env.WorkDir, "newsletters"),
+		"PATH="+programs+string(os.PathListSeparator)+os.Getenv("PATH"),
+		"OMP_THREAD_LIMIT=1",
+	)
+	if prefix, ok := os.LookupEnv("TESSDATA_PREFIX"); ok {
+		env.Vars = append(env.Vars, "TESSDATA_PREFIX="+prefix)
+	}
+	env.Values[sceneKey{}] = newScene(env)
+	return os.MkdirAll(filepath.Join(env.WorkDir, "Bhushanji"), 0o755)
+}
+
+// sample copies a sample page: sample notice.gif Bhushanji/a.gif
+func sample(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: sample NAME PATH")
+	}
+	data, err := fs.ReadFile(samples.Pages(), args[0])
+	ts.Check(err)
+	path := ts.MkAbs(args[1])
+	ts.Check(os.MkdirAll(filepath.Dir(path), 0o755))
+	ts.Check(os.WriteFile(path, data, 0o644))
+}
