@@ -62,6 +62,6 @@ way.`
 	}
 	run := runCommand()
 	run.Args = runArgs
-	root.AddCommand(run, healthCommand(), explainCommand(), recognizeCommand())
+	root.AddCommand(run, checkCommand(), explainCommand(), healthCommand(), recognizeCommand())
 	return root
 }

@@ -69,7 +69,11 @@ func run(ctx context.Context, id string, lookupds []string) error {
 	if err != nil {
 		cfg.Logger.Warn("ocr-worker health and explain can't ask this worker", "error", err)
 	} else {
-		defer answers.Close()
+		defer func() {
+			if err := answers.Close(); err != nil {
+				cfg.Logger.Debug("stop answering", "error", err)
+			}
+		}()
 	}
 	return errors.Join(worker.Run(ctx), cfg.Dialer.Close())
 }

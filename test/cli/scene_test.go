@@ -190,6 +190,7 @@ func freeze(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 var (
+	ephemeral = regexp.MustCompile(`127\.0\.0\.1:\d+->`)
 	durations = regexp.MustCompile(`\b\d+(\.\d+)?(ms|µs|s| ms| s)\b`)
 	blanks    = regexp.MustCompile(` +`)
 	rules     = regexp.MustCompile(`-{3,}`)
@@ -206,6 +207,7 @@ func mask(ts *testscript.TestScript, neg bool, args []string) {
 		text = strings.ReplaceAll(text, addr, name)
 	}
 	text = strings.ReplaceAll(text, ts.Getenv("WORK"), "$WORK")
+	text = ephemeral.ReplaceAllString(text, "")
 	text = durations.ReplaceAllString(text, "# ms")
 	text = rules.ReplaceAllString(text, "---")
 	text = blanks.ReplaceAllString(text, " ")

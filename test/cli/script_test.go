@@ -25,8 +25,8 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"mainserver": startMainServer,
-			"stop":       stopService,
-			"start":      startService,
+			"halt":       stopService,
+			"resume":     startService,
 			"relay":      startRelay,
 			"freeport":   freePort,
 			"until":      until,
