@@ -13,12 +13,10 @@ import (
 	"golang.org/x/term"
 
 	"github.com/gvpocr/worker/dialer"
+	"github.com/gvpocr/worker/internal/batch"
 	"github.com/gvpocr/worker/internal/check"
 	"github.com/gvpocr/worker/internal/services"
 )
-
-// topic is where tasks are published.
-const topic = "bulk_ocr_file_tasks"
 
 // watchEvery is the pause between two checks of --watch.
 const watchEvery = 2 * time.Second
@@ -79,7 +77,7 @@ func checkConfig(names []string) (check.Config, error) {
 	if err != nil {
 		return check.Config{}, err
 	}
-	cfg := check.Config{Dialer: dial, MongoURI: worker.MongoURI, Topic: topic}
+	cfg := check.Config{Dialer: dial, MongoURI: worker.MongoURI, Topic: batch.Topic}
 	configured := append(services.Of(worker), services.Files(os.Environ())...)
 	if len(names) == 0 && len(configured) == 0 {
 		names = []string{"mongodb-proxy", "nsqd-proxy", "nsqlookupd-proxy"}

@@ -62,6 +62,9 @@ way.`
 	}
 	run := runCommand()
 	run.Args = runArgs
-	root.AddCommand(run, checkCommand(), explainCommand(), healthCommand(), recognizeCommand())
+	root.AddCommand(
+		run, checkCommand(), explainCommand(), healthCommand(), recognizeCommand(),
+		submitCommand(), statusCommand(), retryCommand(), resultsCommand(),
+	)
 	return root
 }
