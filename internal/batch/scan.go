@@ -17,18 +17,18 @@ import (
 // folders that every worker has, wherever it has them. Symbolic links are not followed. left is how many files have
 // extensions that are not accepted.
 func Scan(folder string, roots source.Roots) (paths []string, left int, err error) {
-	real, err := filepath.Abs(folder)
+	top, err := filepath.Abs(folder)
 	if err == nil {
-		real, err = filepath.EvalSymlinks(real)
+		top, err = filepath.EvalSymlinks(top)
 	}
 	if err != nil {
 		return nil, 0, err
 	}
-	prefix, err := prefixOf(real, roots)
+	prefix, err := prefixOf(top, roots)
 	if err != nil {
 		return nil, 0, err
 	}
-	err = filepath.WalkDir(real, func(name string, entry fs.DirEntry, err error) error {
+	err = filepath.WalkDir(top, func(name string, entry fs.DirEntry, err error) error {
 		switch {
 		case err != nil:
 			return err
@@ -38,7 +38,7 @@ func Scan(folder string, roots source.Roots) (paths []string, left int, err erro
 			left++
 			return nil
 		}
-		rel, err := filepath.Rel(real, name)
+		rel, err := filepath.Rel(top, name)
 		if err != nil {
 			return err
 		}
@@ -56,15 +56,15 @@ func Scan(folder string, roots source.Roots) (paths []string, left int, err erro
 func prefixOf(folder string, roots source.Roots) (string, error) {
 	deepest, prefix := "", ""
 	for _, root := range []struct{ dir, prefix string }{{roots.GVPOCR, "Bhushanji"}, {roots.Newsletters, "newsletters"}} {
-		real, err := filepath.EvalSymlinks(root.dir)
+		resolved, err := filepath.EvalSymlinks(root.dir)
 		if root.dir == "" || err != nil {
 			continue // another worker's
 		}
-		rel, err := filepath.Rel(real, folder)
-		if err != nil || rel == ".." || strings.HasPrefix(rel, ".."+string(filepath.Separator)) || len(real) < len(deepest) {
+		rel, err := filepath.Rel(resolved, folder)
+		if err != nil || rel == ".." || strings.HasPrefix(rel, ".."+string(filepath.Separator)) || len(resolved) < len(deepest) {
 			continue
 		}
-		deepest, prefix = real, path.Join(root.prefix, filepath.ToSlash(rel))
+		deepest, prefix = resolved, path.Join(root.prefix, filepath.ToSlash(rel))
 	}
 	if deepest == "" {
 		return "", fmt.Errorf("%s: %w: GVPOCR_PATH is %s and NEWSLETTERS_PATH is %s", folder, errOutside, roots.GVPOCR, roots.Newsletters)
