@@ -65,6 +65,7 @@ way.`
 	root.AddCommand(
 		run, checkCommand(), explainCommand(), healthCommand(), recognizeCommand(),
 		submitCommand(), statusCommand(), retryCommand(), resultsCommand(),
+		migrateCommand(),
 	)
 	return root
 }
