@@ -119,7 +119,7 @@ func (c *Client) read(ctx context.Context, id string, fields ...string) (Job, er
 		j.Errors = []Failed{}
 	}
 	for _, r := range j.Checkpoint.Results {
-		j.Pages += r.Pages
+		j.Pages += max(r.Pages, 1) // a chain's result does not say
 	}
 	slices.SortStableFunc(j.Checkpoint.Results, func(a, b Result) int { return cmp.Compare(a.Index, b.Index) })
 	slices.SortStableFunc(j.Errors, func(a, b Failed) int { return cmp.Compare(a.Path, b.Path) })

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"flag"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -104,6 +105,23 @@ func TestProxiesAreReplacedByLinesAndNothingElseChanges(t *testing.T) {
 		again := &file{f.t, f.path, &txtar.Archive{Files: []txtar.File{{Name: "compose.yml", Data: result.Text}}}, f.dir}
 		if _, err := again.migrate(); !errors.Is(err, migrate.ErrNoProxy) {
 			t.Errorf("once more: %v", err)
+		}
+	})
+}
+
+// The loader is that of compose's second version; the first may be what a worker machine has.
+func TestDockerComposeTakesWhatIsMigrated(t *testing.T) {
+	compose, err := exec.LookPath("docker-compose")
+	if err != nil {
+		t.Skip("docker-compose is not installed")
+	}
+	each(t, "accepted", func(t *testing.T, f *file) {
+		t.Parallel()
+		cmd := exec.CommandContext(t.Context(), compose, "-f", "want.yml", "config", "--quiet")
+		cmd.Dir = f.dir
+		cmd.Env = append(os.Environ(), "MONGO_PASSWORD=x", "LOOKUPD_HOST=main.example.org")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Errorf("%v\n%s", err, out)
 		}
 	})
 }

@@ -36,7 +36,7 @@ func newScene(env *testscript.Env) *scene {
 
 func of(ts *testscript.TestScript) *scene { return ts.Value(sceneKey{}).(*scene) }
 
-// startMainServer starts a main server and gives the script the DIAL_ lines that say where it is:
+// startMainServer starts a main server and gives the script the DIAL_ lines that say where it is, also in the file addresses:
 // mainserver [-services LIST] [-broadcast-address NAME]
 func startMainServer(ts *testscript.TestScript, neg bool, args []string) {
 	if neg {
@@ -62,12 +62,14 @@ func startMainServer(ts *testscript.TestScript, neg bool, args []string) {
 	})
 	s := of(ts)
 	s.server = server
+	addresses := ""
 	for _, line := range server.Environ() {
 		name, addr, _ := strings.Cut(line, "=")
 		ts.Setenv(name, addr)
+		addresses += line + "\n"
 		s.call(addr, strings.TrimSuffix(strings.TrimPrefix(name, "DIAL_"), "_PROXY"))
 	}
-	ts.Setenv("NSQD_HTTP", server.NSQDHTTPAddr)
+	ts.Check(os.WriteFile(ts.MkAbs("addresses"), []byte(addresses), 0o644))
 }
 
 // call makes golden files call an address, and its port, by a name.

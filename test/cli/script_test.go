@@ -1,6 +1,7 @@
 package cli_test
 
 import (
+	"context"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -8,6 +9,8 @@ import (
 	"regexp"
 	"testing"
 
+	"github.com/compose-spec/compose-go/v2/loader"
+	"github.com/compose-spec/compose-go/v2/types"
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/gvpocr/worker/test/samples"
@@ -35,6 +38,7 @@ func TestScripts(t *testing.T) {
 			"mask":       mask,
 			"sample":     sample,
 			"setfrom":    setFrom,
+			"composeenv": composeEnvironment,
 		},
 	})
 }
@@ -83,4 +87,27 @@ func setFrom(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("%s has no %s", args[1], args[2])
 	}
 	ts.Setenv(args[0], match[1])
+}
+
+// composeEnvironment gives the script the environment that compose gives a service, and nothing else of today's:
+// composeenv FILE SERVICE
+func composeEnvironment(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: composeenv FILE SERVICE")
+	}
+	project, err := loader.LoadWithContext(context.Background(), types.ConfigDetails{
+		ConfigFiles: []types.ConfigFile{{Filename: args[0], Content: []byte(ts.ReadFile(args[0]))}},
+		Environment: types.Mapping{"PORT_MONGODB": ts.Getenv("PORT_MONGODB"), "PORT_NSQD": ts.Getenv("PORT_NSQD"), "PORT_NSQLOOKUPD": ts.Getenv("PORT_NSQLOOKUPD")},
+	}, func(o *loader.Options) { o.SetProjectName("script", true) })
+	ts.Check(err)
+	service, err := project.GetService(args[1])
+	ts.Check(err)
+	for _, name := range []string{"MONGO_URI", "NSQD_ADDRESS", "NSQLOOKUPD_ADDRESSES", "DIAL_MONGODB_PROXY", "DIAL_NSQD_PROXY", "DIAL_NSQLOOKUPD_PROXY", "DIAL_BACKEND_PROXY"} {
+		ts.Setenv(name, "")
+	}
+	for name, value := range service.Environment {
+		if value != nil {
+			ts.Setenv(name, *value)
+		}
+	}
 }
