@@ -15,8 +15,8 @@ func submitCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "submit FOLDER",
 		Short: "Make a job of a folder's files, and follow it",
-		Long: `submit makes a job of all page images in a folder and the folders below it, as the main server's backend does: a document
-in MongoDB and a message for each file. The folder must be below GVPOCR_PATH or NEWSLETTERS_PATH, where workers look for files. It
+		Long: `submit makes a job of all page images in a folder and the folders below it, or of one file, as the main server's backend does: a
+document in MongoDB and a message for each file. The folder must be below GVPOCR_PATH or NEWSLETTERS_PATH, where workers look for files. It
 prints the job's id, shows how far the workers are, and sums up. It ends with 1 if a file failed. An interrupt ends the waiting, not the
 job.`,
 		Example: `  ocr-worker submit /app/Bhushanji/1921 --languages hi,en

@@ -13,7 +13,7 @@ import (
 	"github.com/gvpocr/worker/ocrworker/source"
 )
 
-// Scan returns the files of a folder and those below it, sorted, by the paths that a task has for them: relative to the
+// Scan returns the files of a folder and those below it, or a single file, sorted, by the paths that a task has for them: relative to the
 // folders that every worker has, wherever it has them. Symbolic links are not followed. left is how many files have
 // extensions that are not accepted.
 func Scan(folder string, roots source.Roots) (paths []string, left int, err error) {

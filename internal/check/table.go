@@ -27,7 +27,7 @@ func (t Table) Write(w io.Writer, r Report) {
 	style.Box.PaddingRight = "  "
 	out.SetStyle(style)
 	out.AppendHeader(table.Row{"SERVICE", "CHECK", "", "TIME", "WHAT"})
-	out.SetColumnConfigs([]table.ColumnConfig{{Name: "TIME", Align: text.AlignRight}, t.last()})
+	out.SetColumnConfigs([]table.ColumnConfig{{Name: "TIME", Align: text.AlignRight}, t.last(r)})
 	for _, s := range r.Services {
 		name := s.Address
 		for _, step := range s.Steps {
@@ -45,14 +45,20 @@ func (t Table) Write(w io.Writer, r Report) {
 	}
 }
 
-// last makes the last column as wide as the terminal has room for.
-func (t Table) last() table.ColumnConfig {
-	const others = 60
+// last makes the last column as wide as the terminal has room for beside the others.
+func (t Table) last(r Report) table.ColumnConfig {
 	c := table.ColumnConfig{Name: "WHAT"}
-	if t.Width > 0 {
-		c.WidthMax = max(t.Width-others, 30)
-		c.WidthMaxEnforcer = text.WrapSoft
+	if t.Width == 0 {
+		return c
 	}
+	others := len("  advertised  FAILED  10000.0 ms    ")
+	longest := len("SERVICE")
+	for _, s := range r.Services {
+		longest = max(longest, len(s.Address))
+	}
+	const least = 30
+	c.WidthMax = max(t.Width-others-longest, least)
+	c.WidthMaxEnforcer = text.WrapSoft
 	return c
 }
 
