@@ -7,6 +7,7 @@ require (
 	github.com/anthonynsimon/bild v0.14.0
 	github.com/cheggaaa/pb/v3 v3.3.0
 	github.com/compose-spec/compose-go/v2 v2.16.2
+	github.com/google/go-cmp v0.7.0
 	github.com/google/uuid v1.6.0
 	github.com/gvpocr/worker v0.0.0
 	github.com/jedib0t/go-pretty/v6 v6.8.3
