@@ -50,9 +50,17 @@ func TestFilesAreNamedAsEveryWorkerHasThem(t *testing.T) {
 		}
 	}
 	// Of two roots of which one holds the other, the deeper one is meant.
-	paths, _, err := batch.Scan(filepath.Join(dir, "scans/letters"), source.Roots{GVPOCR: filepath.Join(dir, "scans"), Newsletters: filepath.Join(dir, "scans/letters")})
-	if err != nil || !slices.Equal(paths, []string{"newsletters/x.png"}) {
-		t.Errorf("%q, %v", paths, err)
+	outer, inner := filepath.Join(dir, "scans"), filepath.Join(dir, "scans/letters")
+	for _, c := range []struct {
+		roots source.Roots
+		want  string
+	}{
+		{source.Roots{GVPOCR: outer, Newsletters: inner}, "newsletters/x.png"},
+		{source.Roots{GVPOCR: inner, Newsletters: outer}, "Bhushanji/x.png"},
+	} {
+		if paths, _, err := batch.Scan(inner, c.roots); err != nil || !slices.Equal(paths, []string{c.want}) {
+			t.Errorf("%q, %v; want %s", paths, err, c.want)
+		}
 	}
 	for folder, reason := range map[string]string{
 		"scansX":        "only below their folders",

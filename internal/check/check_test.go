@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -179,6 +180,28 @@ func TestADeadEndpointIsNotHiddenByALivingOne(t *testing.T) {
 	failure, failed := report.Services[0].Failure()
 	if report.OK || !failed || failure.Target != gone || len(report.Services[0].Steps) != 4 || len(report.Verdicts) > 0 {
 		t.Errorf("%+v", report)
+	}
+}
+
+func TestAnEndpointIsDialedOnceAndWithoutWaiting(t *testing.T) {
+	var dials atomic.Int32
+	resolver, err := resolve.Static(map[string]string{"service": dead(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	report := runWith(t, check.Config{
+		Dialer: dialer.Config{
+			Resolver: resolver,
+			DialFunc: func(ctx context.Context, network, addr string) (net.Conn, error) {
+				dials.Add(1)
+				return (&net.Dialer{}).DialContext(ctx, network, addr)
+			},
+			Spares: map[string]int{"service": 2},
+		},
+		Services: []services.Service{{Kind: services.HTTP, Address: "service:1"}},
+	})
+	if n := dials.Load(); report.OK || n != 1 {
+		t.Errorf("ok %v, after %d dials", report.OK, n)
 	}
 }
 
