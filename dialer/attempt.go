@@ -13,18 +13,18 @@ import (
 type connectFunc func(ctx context.Context, addr string) error
 
 // attempt connects to an endpoint and tells its breaker of a failure at once, of a success when the connection has
-// proved itself.
-func (d *Dialer) attempt(ctx context.Context, c *call, e *endpoint, generation uint64) (connection, Attempt) {
+// proved itself. It may outlive its dial, so it does not read what changes with a pass.
+func (d *Dialer) attempt(ctx context.Context, c *call, from origin, e *endpoint, generation uint64) (connection, Attempt) {
 	var connected net.Conn
 	a := d.timed(ctx, c, e, func(ctx context.Context, addr string) (err error) {
-		connected, err = d.connect(ctx, c.host, c.network, addr)
+		connected, err = d.connect(ctx, from.host, c.network, addr)
 		return err
 	})
 	d.judge(ctx, c, e, generation, a)
 	if a.Err != nil {
 		return nil, a
 	}
-	return d.newConn(c, e, connected, generation), a
+	return d.newConn(c.name, from, e, connected, generation), a
 }
 
 // attemptWith is attempt for a connect that keeps its connection to itself: its word is taken at once.
@@ -33,8 +33,7 @@ func (d *Dialer) attemptWith(ctx context.Context, c *call, e *endpoint, generati
 	d.judge(ctx, c, e, generation, a)
 	if a.Err == nil {
 		now := time.Now()
-		e.breaker.succeeded(generation, now)
-		e.noteSuccess(now)
+		e.proved(generation, now)
 	}
 	return a
 }
@@ -77,19 +76,20 @@ func (d *Dialer) judge(ctx context.Context, c *call, e *endpoint, generation uin
 
 // fail tells the breaker of a failure, and sees to it that an open one is probed.
 func (d *Dialer) fail(e *endpoint, generation uint64, kind failureKind, now time.Time) {
-	e.trials.settle(e.breaker, now)
+	e.settle(now)
 	if !e.breaker.failed(generation, kind, now) {
 		return
 	}
 	e.openings.Add(1)
-	d.probeUntilClosed(e)
 	d.dropSpares(func(sp *spare) bool { return sp.conn.state().endpoint == e })
 	d.changed.broadcast()
 	d.cfg.Logger.Warn("endpoint is not dialed until a probe finds it back", "endpoint", e.addr, "error", e.lastError())
-	if host, _, _ := net.SplitHostPort(e.addr); d.hostDown(host) {
-		d.cfg.Logger.Warn("host does not answer on any port", "host", host)
+	host, _, _ := net.SplitHostPort(e.addr)
+	if down, refuses := d.hostDown(host); down {
+		d.cfg.Logger.Warn("host does not answer on any port", "host", host, "refuses", refuses)
 	}
 	d.cfg.Trace.breaker(e.addr, Closed, Open)
+	d.probeUntilClosed(e)
 }
 
 func (e *endpoint) noteLatency(elapsed time.Duration) {
@@ -134,7 +134,7 @@ func tcpAddr(addr string) net.Addr {
 // connect opens a connection, and secures it if the name's are to be.
 func (d *Dialer) connect(ctx context.Context, host, network, addr string) (net.Conn, error) {
 	conn, err := d.dialTCP(ctx, host, network, addr)
-	files := d.tls[host]
+	files, _ := d.tls.of(host)
 	if err != nil || files == nil {
 		return conn, err
 	}

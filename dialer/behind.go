@@ -32,14 +32,12 @@ func (d *Dialer) Behind(name string) *Behind {
 func (d *Dialer) namedCache() *resolve.Cache {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.named == nil && !d.closed {
-		if r := resolve.Named(d.cache); r != nil {
-			cfg := d.cfg.Cache
-			cfg.File = ""
-			d.named = resolve.NewCache(r, cfg)
-		}
+	if d.namedOnly == nil && d.named != nil && !d.closed {
+		cfg := d.cfg.Cache
+		cfg.File = ""
+		d.namedOnly = resolve.NewCache(d.named, cfg)
 	}
-	return d.named
+	return d.namedOnly
 }
 
 // DialContext is [Dialer.DialContext] for an address that the service handed out.
@@ -69,13 +67,13 @@ func (b *behind) lookUp(ctx context.Context, host, port string) (resolve.Answer,
 	if first != nil {
 		answer, err := first.Resolve(ctx, host, port)
 		// A name server that is down knows no name of another world, as far as anybody can tell.
-		down := single && !errors.Is(err, resolve.ErrAbsent) && ctx.Err() == nil
+		down := single && errors.Is(err, resolve.ErrUnavailable) && ctx.Err() == nil
 		if err == nil || !errors.Is(err, resolve.ErrNotFound) && !down {
 			return answer, origin{cache: first, host: host, port: port}, err
 		}
 		unknown = err
 	}
-	answer, err := b.atService(ctx, port)
+	answer, err := b.atService(ctx, host, port)
 	at := origin{cache: b.all, host: b.service, port: port, hostsOnly: true}
 	switch {
 	case err == nil:
@@ -90,8 +88,9 @@ func (b *behind) lookUp(ctx context.Context, host, port string) (resolve.Answer,
 	return resolve.Answer{}, at, fmt.Errorf("%w; nor is %s known, which handed the name out: %w", unknown, b.service, err)
 }
 
-// atService answers with the hosts of the service itself, at port.
-func (b *behind) atService(ctx context.Context, port string) (resolve.Answer, error) {
+// atService answers with the hosts of the service itself, at port. If there are several, one of them is meant, and
+// nobody can tell which.
+func (b *behind) atService(ctx context.Context, host, port string) (resolve.Answer, error) {
 	service, err := b.all.Resolve(ctx, b.service, port)
 	if err != nil {
 		return resolve.Answer{}, err
@@ -108,6 +107,9 @@ func (b *behind) atService(ctx context.Context, port string) (resolve.Answer, er
 		if !slices.ContainsFunc(answer.Endpoints, func(o resolve.Endpoint) bool { return o.Addr == e.Addr }) {
 			answer.Endpoints = append(answer.Endpoints, e)
 		}
+	}
+	if len(answer.Endpoints) > 1 {
+		answer.Source += fmt.Sprintf(", which has several hosts; %s=HOST says which one is meant", resolve.Variable(host))
 	}
 	return answer, nil
 }

@@ -4,12 +4,15 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/gvpocr/worker/dialer"
 	"github.com/gvpocr/worker/internal/testnet"
@@ -206,6 +209,29 @@ func TestAForwarderInFrontOfADeadServerIsFoundOut(t *testing.T) {
 	})
 }
 
+func TestSparesDoNotHideThatAServerClosesWhatItAccepts(t *testing.T) {
+	for _, n := range []int{0, 1, 2} {
+		run(t, map[string]string{"db": "10.0.0.1"}, spares(n), func(t *testing.T, b *bench) {
+			b.net.Set("10.0.0.1:1", testnet.AcceptClose)
+			for dial := range 6 {
+				conn, err := b.d.DialContext(t.Context(), "tcp", "db:1")
+				if dial == 5 {
+					if !errors.Is(err, dialer.ErrBreakerOpen) {
+						t.Errorf("with %d spares the sixth dial says %v", n, err)
+					}
+					break
+				}
+				if err != nil {
+					t.Fatalf("with %d spares, dial %d: %v", n, dial, err)
+				}
+				_, _ = conn.Read(make([]byte, 1))
+				conn.Close()
+				time.Sleep(2 * time.Second) // spares grow old, unread
+			}
+		})
+	}
+}
+
 func TestACloseByOurSideNeverCounts(t *testing.T) {
 	run(t, map[string]string{"db": "10.0.0.1"}, once, func(t *testing.T, b *bench) {
 		b.net.Set("10.0.0.1:1", testnet.Accept)
@@ -343,6 +369,140 @@ func TestHealthFollowsTheBreaker(t *testing.T) {
 		}
 		if h, _ := b.d.Health("db:1"); !h.Ready {
 			t.Errorf("back: %+v", h)
+		}
+	})
+}
+
+func TestWhoWaitsForHealthIsToldHoweverLongThatTakes(t *testing.T) {
+	run(t, map[string]string{"db": "10.0.0.1"}, once, func(t *testing.T, b *bench) {
+		b.open("db:1")
+		back := time.Now().Add(15 * time.Minute)
+		time.AfterFunc(time.Until(back), func() { b.net.Set("10.0.0.1:1", testnet.Accept) })
+		for {
+			health, changed := b.d.Health("db:1")
+			if health.Ready {
+				break
+			}
+			select {
+			case <-changed:
+			case <-time.After(5 * time.Hour):
+				t.Fatalf("nobody told in 5 h; now %+v", health)
+			}
+		}
+		if late := time.Since(back); late > time.Second {
+			t.Errorf("told %v after the server's return", late)
+		}
+	})
+}
+
+func TestASilentEndpointIsProbedAtAPaceThatDoublesToFiveSeconds(t *testing.T) {
+	run(t, map[string]string{"db": "10.0.0.1"}, once, func(t *testing.T, b *bench) {
+		b.net.Set("10.0.0.1:1", testnet.Silent)
+		b.open("db:1")
+		before := len(b.net.Dials())
+		if wait := time.Until(b.state().NextProbe); wait < 500*time.Millisecond || wait > 1500*time.Millisecond {
+			t.Errorf("the first probe after %v, want 0.5 to 1.5s", wait)
+		}
+		time.Sleep(5 * time.Minute)
+		probes := b.net.Dials()[before:]
+		for i, p := range probes[3:] { // by then the pace is 5 s
+			// A probe takes its time-out of 2 s, and the next comes 0.5 to 1.5 times the pace after that.
+			if gap := p.At - probes[2+i].At; gap < 4500*time.Millisecond || gap > 9500*time.Millisecond {
+				t.Errorf("two probes %v apart, want 4.5 to 9.5s", gap)
+			}
+		}
+		if len(probes) < 30 || len(probes) > 60 {
+			t.Errorf("%d probes in 5m, want one each 7s or so", len(probes))
+		}
+	})
+}
+
+func TestABreakerThatOpensSoonAgainKeepsItsPace(t *testing.T) {
+	hasty := func(c *dialer.Config) {
+		c.Budget, c.ConnectTimeout = -1, 100*time.Millisecond
+	}
+	for closed, want := range map[time.Duration][2]time.Duration{
+		time.Second:      {2500 * time.Millisecond, 7500 * time.Millisecond}, // flapping
+		11 * time.Second: {500 * time.Millisecond, 1500 * time.Millisecond},
+	} {
+		run(t, map[string]string{"db": "10.0.0.1"}, hasty, func(t *testing.T, b *bench) {
+			b.net.Set("10.0.0.1:1", testnet.Silent)
+			b.open("db:1")
+			time.Sleep(time.Minute)
+			b.net.Set("10.0.0.1:1", testnet.Accept)
+			for b.state().State != dialer.Closed {
+				time.Sleep(10 * time.Millisecond)
+			}
+			time.Sleep(closed)
+			b.net.Set("10.0.0.1:1", testnet.Silent)
+			b.open("db:1")
+			if wait := time.Until(b.state().NextProbe); wait < want[0]-100*time.Millisecond || wait > want[1] {
+				t.Errorf("closed for %v: the first probe after %v, want %v", closed, wait, want)
+			}
+		})
+	}
+}
+
+func TestAnEndpointThatNobodyWantsIsProbedForTenMinutesMoreAndThenForgotten(t *testing.T) {
+	run(t, map[string]string{"db": "10.0.0.1"}, once, func(t *testing.T, b *bench) {
+		b.open("db:1")
+		time.Sleep(9 * time.Minute)
+		if b.state().State == dialer.Closed {
+			t.Error("forgotten after 9 minutes")
+		}
+		time.Sleep(2 * time.Minute)
+		before := len(b.net.Dials())
+		time.Sleep(time.Hour)
+		if n := len(b.net.Dials()) - before; n != 0 {
+			t.Errorf("%d probes of an endpoint that nobody wants", n)
+		}
+		b.dial(t.Context(), "db:1")
+		if n := len(b.net.Dials()) - before; n != 1 {
+			t.Errorf("%d dials: who wants it again begins with a closed breaker", n)
+		}
+	})
+}
+
+func TestLastSuccessIsThatOfAConnectionThatNobodyReadsToo(t *testing.T) {
+	run(t, map[string]string{"db": "10.0.0.1"}, nil, func(t *testing.T, b *bench) {
+		b.net.Set("10.0.0.1:1", testnet.Accept)
+		conn, err := b.d.DialContext(t.Context(), "tcp", "db:1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		time.Sleep(10 * time.Second)
+		if b.state().LastSuccess.IsZero() {
+			t.Error("none")
+		}
+	})
+}
+
+func TestTraceIsToldOfEachChangeOfABreaker(t *testing.T) {
+	var mu sync.Mutex
+	var told []string
+	change := func(c *dialer.Config) {
+		c.Budget = -1
+		c.Breaker = dialer.BreakerConfig{ProbeMin: time.Second, ProbeMax: time.Second}
+		c.Trace = &dialer.Trace{Breaker: func(addr string, from, to dialer.BreakerState) {
+			mu.Lock()
+			defer mu.Unlock()
+			told = append(told, fmt.Sprintf("%s: %v, %v", addr, from, to))
+		}}
+	}
+	run(t, map[string]string{"db": "10.0.0.1"}, change, func(t *testing.T, b *bench) {
+		b.open("db:1")
+		time.Sleep(1100 * time.Millisecond)
+		b.net.Set("10.0.0.1:1", testnet.Accept)
+		time.Sleep(time.Second)
+		mu.Lock()
+		defer mu.Unlock()
+		want := []string{
+			"10.0.0.1:1: closed, open", "10.0.0.1:1: open, probing", "10.0.0.1:1: probing, open",
+			"10.0.0.1:1: open, probing", "10.0.0.1:1: probing, closed",
+		}
+		if diff := cmp.Diff(want, told); diff != "" {
+			t.Errorf("-want +got:\n%s", diff)
 		}
 	})
 }

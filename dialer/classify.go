@@ -8,6 +8,7 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -28,16 +29,27 @@ func (e *DialError) permanent() bool {
 	case errors.Is(e.unresolved, resolve.ErrNotFound), errors.Is(e.unresolved, resolve.ErrAbsent):
 		// Nobody knows the name. Waiting would turn a misspelled name into a hang of a whole budget.
 		return true
+	case outOfReach(e.unresolved):
+		// Another network has to be asked for, or another resolver made.
+		return true
 	default:
 		// A name server that does not answer, or a target whose host DNS lost, may be back.
 		return false
 	}
 }
 
+func outOfReach(err error) bool {
+	_, ok := errors.AsType[outOfReachError](err)
+	return ok
+}
+
 // classify says how an attempt failed, and whether that says anything about the endpoint. ctx is what bounded the attempt.
 func (d *Dialer) classify(ctx context.Context, a Attempt) (kind failureKind, counts bool) {
 	if _, ok := errors.AsType[*permanentError](a.Err); ok {
 		return 0, false // the server answered, and refuses what was asked
+	}
+	if refusedCertificate(a.Err) {
+		return 0, false // it answers; somebody has to mend what it answers with
 	}
 	if errors.Is(ctx.Err(), context.Canceled) {
 		return 0, false // the caller or Close
@@ -82,14 +94,22 @@ func splitAddress(network, address string) (host, port string, err error) {
 		return "", "", net.UnknownNetworkError(network)
 	}
 	host, port, err = net.SplitHostPort(address)
-	if err != nil {
-		return "", "", err // a *net.AddrError, which names the address
+	if split, ok := errors.AsType[*net.AddrError](err); ok {
+		return "", "", &net.AddrError{Err: split.Err, Addr: shown(address)}
 	}
 	if host == "" {
-		return "", "", fmt.Errorf("address %q: the host is missing", address)
+		return "", "", fmt.Errorf("address %q: the host is missing", shown(address))
 	}
 	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
-		return "", "", fmt.Errorf("address %q: the port must be a number from 1 to 65535", address)
+		return "", "", fmt.Errorf("address %q: the port must be a number from 1 to 65535", shown(address))
 	}
 	return host, port, nil
+}
+
+// shown hides an address that may be a URI with a password.
+func shown(address string) string {
+	if strings.ContainsAny(address, "@/") {
+		return "(not shown: it may hold a password; write host:port)"
+	}
+	return address
 }

@@ -6,9 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"math"
 	"net"
 	"os"
+	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -51,7 +54,7 @@ type Config struct {
 	SpareIdle time.Duration
 
 	// DrainAfter is how long connections in use live on when their endpoint has left the answer: two whole answers in a
-	// row, at least 10 s apart and neither stale, lack it. Zero means 5 s; negative means that they are left alone.
+	// row, at least 10 s and the first one's TTL apart and neither stale, lack it; a TTL that is unknown counts as 5 min. Zero means 5 s; negative means that they are left alone.
 	DrainAfter time.Duration
 
 	// TLS secures the connections of logical names. Do, whose connections are its caller's, does not.
@@ -148,33 +151,49 @@ func (c Config) withDefaults() Config {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
+	if c.Cache.Logger == nil {
+		c.Cache.Logger = c.Logger
+	}
 	return c
 }
 
 // maxSpares bounds the silent connections that one name may hold at a server.
 const maxSpares = 100
 
-func (c Config) validate() error {
-	if c.KeepAlive.Interval < 0 || c.KeepAlive.Count < 0 {
-		return fmt.Errorf("dialer: KeepAlive: Interval %v and Count %d must not be negative (a negative Idle turns keepalive off)",
-			c.KeepAlive.Interval, c.KeepAlive.Count)
+// validate returns every impossible setting; name is what its user knows a field by.
+func (c Config) validate(name func(field string) string) error {
+	var errs []error
+	bad := func(field, format string, args ...any) {
+		errs = append(errs, fmt.Errorf(name(field)+": "+format, args...))
 	}
-	for name, n := range c.Spares {
-		if n < 0 || n > maxSpares {
-			return fmt.Errorf("dialer: Spares: %s: %d is not 0 to %d", name, n, maxSpares)
+	if c.KeepAlive.Interval < 0 {
+		bad("KeepAliveInterval", "%v is negative; a negative idle time turns keepalive off", c.KeepAlive.Interval)
+	}
+	if c.KeepAlive.Count < 0 {
+		bad("KeepAliveCount", "%d is negative; a negative idle time turns keepalive off", c.KeepAlive.Count)
+	}
+	for _, spared := range slices.Sorted(maps.Keys(c.Spares)) {
+		if n := c.Spares[spared]; n < 0 || n > maxSpares {
+			bad("Spares", "%s=%d: the number is not 0 to %d", spared, n, maxSpares)
 		}
 	}
+	if err := twice(c.Spares); err != nil {
+		bad("Spares", "%w", err)
+	}
+	if err := twice(c.TLS); err != nil {
+		bad("TLS", "%w", err)
+	}
 	if c.SpareIdle < 0 {
-		return fmt.Errorf("dialer: SpareIdle: %v is negative", c.SpareIdle)
+		bad("SpareIdle", "%v is negative", c.SpareIdle)
 	}
 	if err := validateFaults(c.Faults); err != nil {
-		return err
+		bad("Faults", "%w", err)
 	}
 	b := c.Breaker
 	if b.MinDials < 0 || b.Window < 0 || b.ProbeMin < 0 || b.ProbeMax < 0 || b.ProbeTimeout < 0 {
-		return fmt.Errorf("dialer: Breaker: only Failures and Ratio may be negative: %+v", b)
+		bad("Breaker", "only Failures and Ratio may be negative: %+v", b)
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 // variables are the settings that are read from the environment, next to those of resolve.FromEnv.
@@ -204,9 +223,6 @@ func ConfigFromEnv(environment []string) (Config, error) {
 	err = errors.Join(err, environ.Parse(&v, environment))
 	spares, sparesErr := parseSpares(v.Spares)
 	secured, tlsErr := parseTLS(v.TLS)
-	if err := errors.Join(err, sparesErr, tlsErr); err != nil {
-		return Config{}, err
-	}
 	cfg := Config{
 		Resolver:       resolver,
 		ConnectTimeout: v.ConnectTimeout,
@@ -224,10 +240,16 @@ func ConfigFromEnv(environment []string) (Config, error) {
 		DrainAfter:   v.DrainAfter,
 		TLS:          secured,
 	}
-	if err := cfg.validate(); err != nil {
+	if err := errors.Join(err, sparesErr, tlsErr, cfg.validate(variable)); err != nil {
 		return Config{}, err
 	}
 	return cfg, nil
+}
+
+// variable is what a field of variables is read from.
+func variable(field string) string {
+	f, _ := reflect.TypeFor[variables]().FieldByName(field)
+	return f.Tag.Get("env")
 }
 
 // parseSpares reads mongodb-proxy=2,backend-proxy=1.
@@ -239,8 +261,11 @@ func parseSpares(text string) (map[string]int, error) {
 	for entry := range strings.SplitSeq(text, ",") {
 		name, number, ok := strings.Cut(strings.TrimSpace(entry), "=")
 		n, err := strconv.Atoi(number)
-		if !ok || name == "" || err != nil || n < 0 || n > maxSpares {
-			return nil, fmt.Errorf("DIALER_SPARES: %q is not name=number, with a number from 0 to %d", entry, maxSpares)
+		if !ok || name == "" || err != nil {
+			return nil, fmt.Errorf("DIALER_SPARES: %q is not name=number", entry)
+		}
+		if _, twice := spares[name]; twice {
+			return nil, fmt.Errorf("DIALER_SPARES: %s stands there twice", name)
 		}
 		spares[name] = n
 	}

@@ -22,40 +22,52 @@ type connState struct {
 	name     string
 	raw      net.Conn
 	trial    trial
-	closed   atomic.Bool
+	stage    atomic.Int32
 
 	member    *member         // of a watch; nil = none. Set before the connection is handed out
 	transport *http.Transport // whose connection it is; nil = nobody's. Guarded by watches.mu
 }
 
-func (d *Dialer) newConn(c *call, e *endpoint, raw net.Conn, generation uint64) connection {
+func (d *Dialer) newConn(name string, from origin, e *endpoint, raw net.Conn, generation uint64) connection {
 	var conn connection
 	switch raw := raw.(type) {
 	case *net.TCPConn:
 		conn = &tcpConn{TCPConn: raw}
 	case *tls.Conn:
-		conn = &tlsConn{Conn: raw}
+		conn = newTLSConn(raw)
 	default:
 		conn = &otherConn{Conn: raw}
 	}
 	s := conn.state()
-	s.dialer, s.endpoint, s.name, s.raw = d, e, c.name, raw
-	s.trial.generation, s.trial.began = generation, time.Now()
-	e.trials.settle(e.breaker, s.trial.began) // so that no more than a second's dials stay on trial
-	e.trials.begin(&s.trial)
-	d.join(c.origin, e, s)
+	s.dialer, s.endpoint, s.name, s.raw = d, e, name, raw
+	s.trial.generation = generation
+	s.trial.decided.Store(true) // a spare that nobody reads proves nothing
+	d.join(from, e, s)
 	return conn
 }
 
-// handOut counts the connection as the caller's.
-func (s *connState) handOut() { s.endpoint.open.Add(1) }
+// The stages of a connection.
+const (
+	ready  int32 = iota // nobody has it yet
+	handed              // it counts as the caller's
+	closed
+)
+
+// handOut counts the connection as the caller's and puts it on trial.
+func (s *connState) handOut() {
+	if !s.stage.CompareAndSwap(ready, handed) {
+		return // its endpoint left the answer a moment ago
+	}
+	e := s.endpoint
+	e.open.Add(1)
+	s.trial.began = time.Now()
+	s.trial.decided.Store(false)
+	e.settle(s.trial.began) // so that no more than a second's dials stay on trial
+	e.trials.begin(&s.trial)
+}
 
 // discard closes a connection that nobody took.
-func (s *connState) discard() {
-	s.dialer.part(s)
-	s.endpoint.abandoned(&s.trial)
-	s.raw.Close()
-}
+func (s *connState) discard() { _ = s.close("") }
 
 func (s *connState) read(n int, err error) {
 	if !s.trial.decided.Load() {
@@ -69,11 +81,15 @@ const byProgram = "closed by the program"
 // close closes once and counts once.
 func (s *connState) close(reason string) error {
 	err := s.raw.Close()
-	if s.closed.CompareAndSwap(false, true) {
-		s.dialer.part(s)
-		s.endpoint.abandoned(&s.trial)
+	was := s.stage.Swap(closed)
+	if was == closed {
+		return err
+	}
+	s.dialer.part(s)
+	s.endpoint.abandoned(&s.trial)
+	if was == handed {
 		s.endpoint.open.Add(-1)
-		s.dialer.cfg.Trace.closed(s.name, s.endpoint.addr, time.Since(s.trial.began), reason)
+		s.dialer.cfg.Trace.closed(s.name, s.endpoint.addr, s.trial.began, reason)
 	}
 	return err
 }
@@ -116,7 +132,8 @@ func (c *tcpConn) WriteTo(w io.Writer) (int64, error) {
 }
 
 // Leaving returns a channel that is closed when the server's address has left the answer for the name, DrainAfter before
-// the Dialer closes the connection. It is nil where the answer is not watched.
+// the Dialer closes the connection. It is nil where the answer is not watched: if the name is an address. Closing the
+// connection does not close it.
 func (c *tcpConn) Leaving() <-chan struct{} { return c.s.leaving() }
 
 // CloseWrite ends our side. An end of file after it says nothing against the server.

@@ -6,7 +6,9 @@ import (
 	"errors"
 	"io"
 	"net"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -54,8 +56,11 @@ func TestAConnectionKeepsWhatATCPConnectionCanDo(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer stop()
-	if _, ok := client.(syscall.Conn); !ok {
+	controlled := false
+	if c, ok := client.(syscall.Conn); !ok {
 		t.Error("no SyscallConn")
+	} else if raw, err := c.SyscallConn(); err != nil || raw.Control(func(uintptr) { controlled = true }) != nil || !controlled {
+		t.Errorf("SyscallConn does not lead to the socket: %v", err)
 	}
 	if _, ok := client.(io.ReaderFrom); !ok {
 		t.Error("no ReadFrom: copies to it would not splice")
@@ -85,16 +90,18 @@ func TestAConnectionKeepsWhatATCPConnectionCanDo(t *testing.T) {
 }
 
 func TestADoubleCloseIsHarmlessAndSaysSo(t *testing.T) {
-	client, _, stop, err := pair()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer stop()
-	if err := client.Close(); err != nil {
-		t.Error(err)
-	}
-	if err := client.Close(); !errors.Is(err, net.ErrClosed) {
-		t.Errorf("second close: %v", err)
+	for name, pair := range map[string]nettest.MakePipe{"plain": pair, "TLS": securePair(t)} {
+		client, _, stop, err := pair()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer stop()
+		if err := client.Close(); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if err := client.Close(); !errors.Is(err, net.ErrClosed) {
+			t.Errorf("%s: second close: %v", name, err)
+		}
 	}
 }
 
@@ -120,6 +127,7 @@ func TestManyDialsWhileEndpointsDieAndReturn(t *testing.T) {
 	before := descriptors(t)
 	end := make(chan struct{})
 	var chaos, dials sync.WaitGroup
+	var failures atomic.Int64
 	chaos.Go(func() {
 		ticker := time.NewTicker(15 * time.Millisecond)
 		defer ticker.Stop()
@@ -136,24 +144,34 @@ func TestManyDialsWhileEndpointsDieAndReturn(t *testing.T) {
 		dials.Go(func() {
 			for range 50 {
 				conn, err := d.DialContext(t.Context(), "tcp", "db:1")
-				if _, ok := errors.AsType[*dialer.DialError](err); err != nil && !ok {
-					t.Errorf("%T is not a *DialError", err)
-				}
 				if err == nil {
 					conn.Close()
+					continue
 				}
+				failed, ok := err.(*dialer.DialError) //nolint:errorlint // the promise is about the outermost
+				if !ok || len(failed.Unwrap()) == 0 || slices.Contains(failed.Unwrap(), nil) {
+					t.Errorf("%T with the causes %v; want a *DialError that has some: %v", err, failed.Unwrap(), err)
+				}
+				failures.Add(1)
 			}
 		})
 	}
 	dials.Wait()
 	close(end)
 	chaos.Wait()
-	for _, e := range d.Stats().Names[0].Endpoints {
-		if e.Open != 0 {
-			t.Errorf("%s: %d connections are counted as open", e.Addr, e.Open)
-		}
-	}
 	d.Close()
+	stats := d.Stats().Names[0]
+	var dialed, openings uint64
+	for _, e := range stats.Endpoints {
+		if e.Open != 0 || e.Spares != 0 {
+			t.Errorf("%s: %d connections are counted as open, %d as spares", e.Addr, e.Open, e.Spares)
+		}
+		dialed, openings = dialed+e.Dials, openings+e.Openings
+	}
+	t.Logf("%d attempts, %d dials failed, breakers opened %d times, %d spares were taken", dialed, failures.Load(), openings, stats.SpareHits)
+	if openings == 0 || stats.SpareHits == 0 {
+		t.Errorf("nothing to see: breakers opened %d times, %d spares were taken", openings, stats.SpareHits)
+	}
 	for _, s := range servers {
 		s.stop()
 	}

@@ -3,7 +3,9 @@ package dialer
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
+	"os"
 	"sync"
 	"time"
 
@@ -14,13 +16,15 @@ import (
 // the caller.
 type Dialer struct {
 	cfg      Config
-	cache    *resolve.Cache // answers with addresses
-	ownCache bool           // Close closes it
+	cache    *resolve.Cache   // answers with addresses
+	ownCache bool             // Close closes it
+	named    resolve.Resolver // what cache asks, without what answers any name; nil = nothing is left
 	resolved nameTable
 	changed  signal // of any breaker
 	watches  watches
-	tls      map[string]*tlsFiles // by logical name
-	faults   *faultPlan           // nil = none
+	tls      byName[*tlsFiles]
+	spares   byName[int]
+	faults   *faultPlan // nil = none
 
 	ctx        context.Context // of what outlives a dial: losing attempts, probes; ends with Close
 	cancel     context.CancelFunc
@@ -28,9 +32,10 @@ type Dialer struct {
 
 	mu        sync.Mutex // guards the fields below; nothing slow under it
 	closed    bool
-	named     *resolve.Cache     // of what is named, for Behind; nil = nobody needed it, or nothing is
+	namedOnly *resolve.Cache     // over named; nil = nobody needed it, or nothing is named
 	calls     map[*call]struct{} // dials under way
 	running   sync.WaitGroup     // of calls
+	overseen  bool
 	endpoints map[string]*endpoint
 	stocks    map[string]*stock // by the name that is dialed
 }
@@ -48,33 +53,32 @@ type call struct {
 	failed        DialError
 	beforeBreaker bool // an endpoint was dialed, so the dial waits for a probe's verdict
 	names         names
-	origin        origin // of the answer that led to the first attempt
+	pass          pass // written under Dialer.mu, by the dial's own goroutine
+	moved         bool // the pass was cut short; guarded by Dialer.mu
 	first         [1]*endpoint
 }
 
 // New returns a Dialer. It opens no connection and resolves nothing. The error names the setting that is impossible.
 func New(cfg Config) (*Dialer, error) {
-	if err := cfg.validate(); err != nil {
+	if err := cfg.validate(func(field string) string { return "dialer: " + field }); err != nil {
 		return nil, err
 	}
 	cfg = cfg.withDefaults()
-	d := &Dialer{cfg: cfg, calls: map[*call]struct{}{}, endpoints: map[string]*endpoint{}, stocks: map[string]*stock{}, watches: watches{byOrigin: map[origin]*watch{}}, tls: map[string]*tlsFiles{}}
+	d := &Dialer{cfg: cfg, calls: map[*call]struct{}{}, endpoints: map[string]*endpoint{}, stocks: map[string]*stock{}, watches: watches{byOrigin: map[origin]*watch{}}, tls: byName[*tlsFiles]{}, spares: named(cfg.Spares)}
 	for name, c := range cfg.TLS {
 		files, err := newTLSFiles(name, c)
 		if err != nil {
 			return nil, err
 		}
-		d.tls[name] = files
+		d.tls[plainName(name)] = files
 	}
 	d.faults = newFaultPlan(cfg.Faults)
 	if cache, ok := cfg.Resolver.(*resolve.Cache); ok {
-		d.cache = cache
+		d.cache, d.named = cache, resolve.Named(cache)
 	} else {
 		r := resolve.Addresses(cfg.Resolver, nil)
-		if d.faults != nil {
-			r = &faultyResolver{r, d.faults}
-		}
-		d.cache, d.ownCache = resolve.NewCache(r, cfg.Cache), true
+		d.named = d.faults.resolver(resolve.Named(r))
+		d.cache, d.ownCache = resolve.NewCache(d.faults.resolver(r), cfg.Cache), true
 	}
 	d.resolved.logger = cfg.Logger
 	d.ctx, d.cancel = context.WithCancel(context.Background())
@@ -103,7 +107,7 @@ func (n ownNames) lookUp(ctx context.Context, host, port string) (resolve.Answer
 func (d *Dialer) dialContext(ctx context.Context, n names, network, address string) (net.Conn, error) {
 	began := time.Now()
 	conn, addr, spare, err := d.connection(ctx, n, network, address)
-	d.cfg.Trace.dialed(address, addr, spare, time.Since(began), err)
+	d.cfg.Trace.dialed(address, addr, spare, began, err)
 	if err != nil {
 		return nil, err
 	}
@@ -121,7 +125,7 @@ func (d *Dialer) connection(ctx context.Context, n names, network, address strin
 	if spares != nil {
 		if conn = spares.take(); conn != nil {
 			conn.state().handOut()
-			spares.refill(d.refillCall(network, address))
+			spares.refill()
 			return conn, conn.state().endpoint.addr, true, nil
 		}
 	}
@@ -134,7 +138,7 @@ func (d *Dialer) connection(ctx context.Context, n names, network, address strin
 	}
 	conn.state().handOut()
 	if spares != nil {
-		spares.refill(d.refillCall(network, address))
+		spares.refill()
 	}
 	return conn, conn.state().endpoint.addr, false, nil
 }
@@ -162,6 +166,7 @@ func (d *Dialer) dial(ctx context.Context, n names, network, address string, try
 	c := &call{name: address, network: network, began: time.Now(), caller: ctx, names: n, failed: DialError{Name: address}}
 	var err error
 	if c.host, c.port, err = splitAddress(network, address); err != nil {
+		c.failed.Name = shown(address)
 		return c.failed.because(err)
 	}
 	if err := d.begin(c); err != nil {
@@ -173,7 +178,7 @@ func (d *Dialer) dial(ctx context.Context, n names, network, address string, try
 	for {
 		changed := d.changed.wait()
 		endpoints, open, err := d.candidates(c)
-		c.failed.unresolved = err
+		c.failed.unresolved = d.unresolved(c, err)
 		switch {
 		case err != nil:
 		case len(endpoints) > 0:
@@ -183,6 +188,10 @@ func (d *Dialer) dial(ctx context.Context, n names, network, address string, try
 			}
 			if try(c, endpoints) {
 				return nil
+			}
+			if d.hasMoved(c) && d.over(c) == nil {
+				d.bound(c)
+				continue
 			}
 		case !c.beforeBreaker:
 			return c.failed.because(open)
@@ -194,7 +203,7 @@ func (d *Dialer) dial(ctx context.Context, n names, network, address string, try
 		if retry == nil {
 			retry = newRetry(d.cfg.Budget, c.began)
 		}
-		c.origin.cache.Refresh(c.origin.host, c.origin.port) // it may have moved, or its name server be back
+		c.pass.origin.cache.Refresh(c.pass.origin.host, c.pass.origin.port) // it may have moved, or its name server be back
 		again := false
 		if err == nil && len(endpoints) == 0 {
 			again = awaitProbe(c.ctx, changed)
@@ -205,16 +214,28 @@ func (d *Dialer) dial(ctx context.Context, n names, network, address string, try
 			if over := d.over(c); over != nil {
 				return over
 			}
+			if len(c.failed.Attempts) == 0 && err == nil {
+				return c.failed.because(fmt.Errorf("nothing was tried within the budget of %v: %w", d.cfg.Budget, os.ErrDeadlineExceeded))
+			}
 			return &c.failed
 		}
 	}
+}
+
+// unresolved returns why a dial has nothing to try. Of a name that had an endpoint before, a *net.DNSError is told and not
+// wrapped: on one the MongoDB driver throws away the connections that it has.
+func (d *Dialer) unresolved(c *call, err error) error {
+	if _, ok := errors.AsType[*net.DNSError](err); ok && len(d.resolved.answer(c.name).Endpoints) > 0 {
+		return errors.New(err.Error())
+	}
+	return err
 }
 
 // over returns the dial's error if no further pass is of use, apart from the budget's end.
 func (d *Dialer) over(c *call) error {
 	switch {
 	case d.ctx.Err() != nil:
-		return c.failed.because(ErrClosed)
+		return c.failed.because(errClosed)
 	case c.caller.Err() != nil:
 		return c.failed.because(c.caller.Err())
 	case c.failed.permanent():
@@ -238,10 +259,14 @@ func (d *Dialer) begin(c *call) error {
 	defer d.mu.Unlock()
 	if d.closed {
 		c.cancel()
-		return ErrClosed
+		return errClosed
 	}
 	d.calls[c] = struct{}{}
 	d.running.Add(1)
+	if !d.overseen {
+		d.overseen = true
+		d.background.Go(d.oversee)
+	}
 	return nil
 }
 
@@ -259,6 +284,11 @@ func (d *Dialer) widen(c *call) {
 		return
 	}
 	c.narrow = false
+	d.bound(c)
+}
+
+// bound gives the dial a new context, bounded by the budget.
+func (d *Dialer) bound(c *call) {
 	var end time.Time
 	if d.cfg.Budget > 0 {
 		end = c.began.Add(d.cfg.Budget)
@@ -324,8 +354,8 @@ func (d *Dialer) Close() error {
 	d.background.Wait()
 	d.dropSpares(func(*spare) bool { return true })
 	var err error
-	if d.named != nil {
-		err = d.named.Close()
+	if d.namedOnly != nil {
+		err = d.namedOnly.Close()
 	}
 	if d.ownCache {
 		err = errors.Join(err, d.cache.Close())

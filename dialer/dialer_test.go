@@ -24,8 +24,11 @@ import (
 	"github.com/gvpocr/worker/resolve"
 )
 
+// nameServer is the one that net.DefaultResolver asks.
+var nameServer = testdns.New()
+
 func TestMain(m *testing.M) {
-	testdns.New().Pin()
+	nameServer.Pin()
 	goleak.VerifyTestMain(m)
 }
 
@@ -193,6 +196,26 @@ func TestTimeoutsAreOursAndNotTheCallers(t *testing.T) {
 	})
 }
 
+func TestADialWithoutTimeForAnAttemptSaysSo(t *testing.T) {
+	hasty := func(c *dialer.Config) {
+		c.Budget, c.Breaker.Failures = time.Second, -1
+		c.Trace = &dialer.Trace{Resolved: func(string, resolve.Answer, error) { time.Sleep(time.Second) }}
+	}
+	run(t, map[string]string{"db": "10.0.0.1|10.0.0.2"}, hasty, func(t *testing.T, b *bench) {
+		for range 100 { // whether an attempt begins is a matter of chance
+			_, err := b.dial(t.Context(), "db:1")
+			failed, _ := errors.AsType[*dialer.DialError](err)
+			if len(failed.Unwrap()) == 0 || len(failed.Attempts) == 0 && !failed.Timeout() {
+				t.Fatalf("causes %v, time-out %v: %v", failed.Unwrap(), failed.Timeout(), err)
+			}
+			if errors.Is(err, context.DeadlineExceeded) {
+				t.Fatalf("that was not the caller's deadline: %v", err)
+			}
+			synctest.Wait()
+		}
+	})
+}
+
 func TestTimeoutIsFalseIfOneEndpointRefused(t *testing.T) {
 	run(t, map[string]string{"db": "10.0.0.1|10.0.0.2"}, func(c *dialer.Config) { c.Budget = -1 }, func(t *testing.T, b *bench) {
 		b.net.Set("10.0.0.1:1", testnet.Silent)
@@ -235,7 +258,7 @@ func TestABadAddressFailsAtOnceAndSaysWhy(t *testing.T) {
 			{"tcp", "db:0", "1 to 65535"},
 			{"tcp", "db:x", "1 to 65535"},
 			{"udp", "db:1", "unknown network udp"},
-			{"tcp6", "db:1", "no endpoint"},
+			{"tcp6", "db:1", "tcp6 can't reach 10.0.0.1:1"},
 		} {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			_, err := b.d.DialContext(ctx, test.network, test.address)
@@ -245,6 +268,50 @@ func TestABadAddressFailsAtOnceAndSaysWhy(t *testing.T) {
 			}
 		}
 		b.wantDials()
+	})
+}
+
+func TestAnAddressThatMayHoldAPasswordIsNotShown(t *testing.T) {
+	run(t, nil, nil, func(t *testing.T, b *bench) {
+		for _, address := range []string{"mongodb://admin:geheim@db:27017", "admin:geheim@db", "admin:geheim@db:x"} {
+			if _, err := b.dial(t.Context(), address); err == nil || strings.Contains(err.Error(), "geheim") {
+				t.Errorf("%v", err)
+			}
+		}
+	})
+}
+
+func TestWhatCanNotBeDialedFailsAtOnce(t *testing.T) {
+	cache := func(c *dialer.Config) {
+		r, err := resolve.MainServer("localhost")
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.Resolver = resolve.NewCache(r, resolve.CacheConfig{})
+	}
+	run(t, nil, cache, func(t *testing.T, b *bench) {
+		if took, err := b.dial(t.Context(), "mongodb-proxy:27017"); took != 0 || err == nil || !strings.Contains(err.Error(), "resolve.Addresses") {
+			t.Errorf("host names out of a cache: took %v, %v", took, err)
+		}
+		if e, err := b.d.Explain(t.Context(), "mongodb-proxy:27017"); err != nil || !strings.Contains(e.Verdict, "fails") || e.Steps[0].Action != "skip" {
+			t.Errorf("%v, %v", e, err)
+		}
+	})
+	run(t, map[string]string{"db": "10.0.0.1"}, nil, func(t *testing.T, b *bench) {
+		began := time.Now()
+		if _, err := b.d.DialContext(t.Context(), "tcp6", "db:1"); err == nil || time.Since(began) != 0 {
+			t.Errorf("tcp6 to an IPv4 address: took %v, %v", time.Since(began), err)
+		}
+	})
+}
+
+func TestAnEndpointThatStandsInTheAnswerTwiceIsTriedOnce(t *testing.T) {
+	run(t, nil, func(c *dialer.Config) { c.Resolver = &zone{answer: says(time.Minute, hostA, hostA)} }, func(t *testing.T, b *bench) {
+		b.net.Set(hostA+":1", testnet.Silent)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		b.dial(ctx, "db:1")
+		b.wantDials(hostA + ":1")
 	})
 }
 
@@ -261,14 +328,44 @@ func TestADialRidesOutADeadNameServer(t *testing.T) {
 	})
 }
 
-type flakyResolver struct{ failures, calls int }
+type flakyResolver struct {
+	failures, calls int
+	err             error // nil = some error
+}
 
 func (f *flakyResolver) Resolve(_ context.Context, _, port string) (resolve.Answer, error) {
 	f.calls++
 	if f.calls <= f.failures {
+		if f.err != nil {
+			return resolve.Answer{}, f.err
+		}
 		return resolve.Answer{}, errors.New("name server is down")
 	}
 	return resolve.Answer{Endpoints: []resolve.Endpoint{{Addr: "10.0.0.1:" + port, Weight: 1}}}, nil
+}
+
+func TestOnceAnEndpointWasKnownNoDNSErrorComesOutOfADial(t *testing.T) {
+	dead := &net.DNSError{Err: "server misbehaving", Name: "db", IsTemporary: true}
+	answers := &flakyResolver{}
+	dns := func(c *dialer.Config) {
+		c.Budget, c.Resolver = -1, answers
+		c.Cache = resolve.CacheConfig{UnknownTTL: -1, NegativeTTL: -1, MaxStale: -1} // nothing is kept
+	}
+	run(t, nil, dns, func(t *testing.T, b *bench) {
+		b.net.Set("10.0.0.1:1", testnet.Accept)
+		if _, err := b.dial(t.Context(), "db:1"); err != nil {
+			t.Fatal(err)
+		}
+		answers.err, answers.failures = dead, 1000
+		_, err := b.dial(t.Context(), "db:1")
+		if _, ok := errors.AsType[*net.DNSError](err); ok || err == nil || !strings.Contains(err.Error(), dead.Err) {
+			t.Errorf("known before: %v, reaches a *net.DNSError: %v", err, ok)
+		}
+		_, err = b.dial(t.Context(), "other:1")
+		if _, ok := errors.AsType[*net.DNSError](err); !ok {
+			t.Errorf("never known: %v", err)
+		}
+	})
 }
 
 func TestCloseEndsDialsUnderWayAndRefusesNewOnes(t *testing.T) {
@@ -332,8 +429,8 @@ func TestErrorsNameTheTargetEveryEndpointAndTheCause(t *testing.T) {
 	run(t, map[string]string{"db": "10.0.0.1|10.0.0.2"}, func(c *dialer.Config) { c.Budget = -1 }, func(t *testing.T, b *bench) {
 		b.net.Set("10.0.0.2:27017", testnet.Silent)
 		_, err := b.dial(t.Context(), "db:27017")
-		const want = "dial db:27017: 10.0.0.1:27017: connection refused; 10.0.0.2:27017: no answer within 5s"
-		if err == nil || err.Error() != want {
+		const want = "dial db:27017 (static db): 10.0.0.1:27017: connection refused; 10.0.0.2:27017: no answer within 5s; "
+		if err == nil || !strings.HasPrefix(err.Error(), want) {
 			t.Errorf("\n got %v\nwant %s", err, want)
 		}
 	})

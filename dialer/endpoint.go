@@ -1,8 +1,10 @@
 package dialer
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -11,7 +13,7 @@ import (
 // endpoint is what a Dialer knows of one ip:port, under whatever names it is dialed.
 type endpoint struct {
 	addr    string
-	host    string // the name that it was first dialed by
+	host    string // whose answer it was first in
 	breaker *breaker
 	trials  trials
 
@@ -102,25 +104,28 @@ func (e *endpoint) enterBackground() bool {
 // that endpoint is not among them.
 func (d *Dialer) candidates(c *call) (closed []*endpoint, open, err error) {
 	answer, from, err := c.names.lookUp(c.ctx, c.host, c.port)
-	if !c.beforeBreaker {
-		c.origin = from // not later: attempts that go on read it
+	d.enterPass(c, from, answer)
+	if errors.Is(err, context.DeadlineExceeded) && c.caller.Err() == nil {
+		err = fmt.Errorf("%v: %w", err, os.ErrDeadlineExceeded) //nolint:errorlint // it must not look like the caller's deadline
 	}
 	d.cfg.Trace.resolved(c.name, answer, err)
 	if err != nil {
 		return nil, nil, err
 	}
-	if d.resolved.note(c.name, answer) {
+	// Two services may mean different things by a name that they hand out: their dials must not wake each other.
+	if _, own := c.names.(ownNames); d.resolved.note(c.name, answer) && own {
 		d.changed.broadcast()
 	}
+	c.failed.source = answer.Source
 	ordered := order(c.network, answer.Endpoints)
 	if len(ordered) == 0 {
-		return nil, nil, errNoEndpoint
+		return nil, nil, noEndpoint(c.network, answer)
 	}
 	now := time.Now()
 	closed = c.first[:0]
 	var skipped []skippedEndpoint
 	for _, o := range ordered {
-		e := d.endpoint(o.Addr, c.host, now)
+		e := d.endpoint(o.Addr, from.host, now)
 		state, next := e.breaker.snapshot()
 		if state == Closed {
 			closed = append(closed, e)
@@ -162,7 +167,7 @@ func (e *openError) Error() string {
 			text += ", last error: " + plain(Attempt{Err: s.last})
 		}
 	}
-	return text
+	return text + "; dials go through again when a probe connects"
 }
 
 // Unwrap leaves the last errors out: they are not of this dial.

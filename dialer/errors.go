@@ -1,6 +1,7 @@
 package dialer
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,23 +9,45 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
+
+	"github.com/gvpocr/worker/resolve"
 )
 
 // ErrClosed is what a dial returns, inside its DialError, after Close. It is net.ErrClosed.
 var ErrClosed = net.ErrClosed
 
-// errNoEndpoint is a resolver's empty answer, or one without an address of the network that was asked for.
-var errNoEndpoint = errors.New("the name stands for no endpoint")
+var errClosed = fmt.Errorf("the dialer is closed: %w", ErrClosed)
+
+// noEndpoint is the error of an answer that has nothing that network can reach.
+func noEndpoint(network string, a resolve.Answer) error {
+	addrs := strings.Join(endpointAddrs(a), ", ")
+	switch {
+	case addrs == "":
+		return fmt.Errorf("%s gave no endpoint", cmp.Or(a.Source, "the resolver"))
+	case slices.ContainsFunc(a.Endpoints, func(e resolve.Endpoint) bool { return tcpAddr(e.Addr) == nil }):
+		return outOfReachError(addrs + " can't be dialed: " + hostNames)
+	}
+	return outOfReachError(fmt.Sprintf("%s can't reach %s; dial with tcp, or name an address of the other kind", network, addrs))
+}
+
+const hostNames = "a Cache has to answer with addresses; make it over resolve.Addresses"
+
+// outOfReachError says that no endpoint of an answer can be dialed, however long one waits.
+type outOfReachError string
+
+func (e outOfReachError) Error() string { return string(e) }
 
 // DialError says why a dial failed: what was tried, and what came of it. errors.Is and errors.As reach every cause.
 type DialError struct {
 	Name     string    // the address that was asked for: mongodb-proxy:27017
 	Attempts []Attempt // the last attempt at each endpoint, in the order of the first ones
 
-	unresolved error // why the last pass had nothing to try
-	reason     error // what ended the dial: the caller, Close, a bad address
-	final      bool  // an attempt said that trying on is of no use
+	source     string // who said which endpoints there are
+	unresolved error  // why the last pass had nothing to try
+	reason     error  // what ended the dial: the caller, Close, a bad address
+	final      bool   // an attempt said that trying on is of no use
 }
 
 // Attempt is one try at one endpoint.
@@ -62,8 +85,12 @@ func (e *DialError) skip(addr string) {
 	}
 }
 
-// Error reads like a net.OpError: operation, target, causes.
+// Error reads like a net.OpError: operation, target, causes. What a person can do about it comes last.
 func (e *DialError) Error() string {
+	text := "dial " + e.Name
+	if e.source != "" && len(e.Attempts) > 0 {
+		text += " (" + e.source + ")"
+	}
 	var causes []string
 	for _, a := range e.Attempts {
 		causes = append(causes, fmt.Sprintf("%s: %s", a.Addr, plain(a)))
@@ -74,7 +101,42 @@ func (e *DialError) Error() string {
 	if e.reason != nil {
 		causes = append(causes, e.reason.Error())
 	}
-	return "dial " + e.Name + ": " + strings.Join(causes, "; ")
+	if advice := e.advice(); advice != "" {
+		causes = append(causes, advice)
+	}
+	return text + ": " + strings.Join(causes, "; ")
+}
+
+// advice says what a person can do about attempts that failed, where that is known. Other errors say so themselves.
+func (e *DialError) advice() string {
+	if e.unresolved != nil || e.reason != nil {
+		return ""
+	}
+	var refused, silent, unreachable bool
+	for _, a := range e.Attempts {
+		switch {
+		case errors.Is(a.Err, syscall.ECONNREFUSED):
+			refused = true
+		case kindOf(a.Err) == silentFailure:
+			silent = true
+		case errors.Is(a.Err, syscall.EHOSTUNREACH), errors.Is(a.Err, syscall.ENETUNREACH):
+			unreachable = true
+		}
+	}
+	var questions []string
+	if refused {
+		questions = append(questions, "does the service run there")
+	}
+	if silent {
+		questions = append(questions, "is the host up", "does a firewall stand between")
+	}
+	if unreachable {
+		questions = append(questions, "is this machine's network up")
+	}
+	if len(questions) == 0 {
+		return ""
+	}
+	return strings.Join(questions, ", ") + ", and is the address right?"
 }
 
 // plain leaves out of an attempt's error the operation and the address that Error has said already.
@@ -110,7 +172,7 @@ func (e *DialError) Unwrap() []error {
 // Timeout reports whether every attempt timed out, and nothing else went wrong.
 func (e *DialError) Timeout() bool {
 	if e.unresolved != nil || len(e.Attempts) == 0 {
-		return errors.Is(e.reason, context.DeadlineExceeded)
+		return errors.Is(e.reason, context.DeadlineExceeded) || errors.Is(e.reason, os.ErrDeadlineExceeded)
 	}
 	return !slices.ContainsFunc(e.Attempts, func(a Attempt) bool {
 		timeout, ok := errors.AsType[interface {

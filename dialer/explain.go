@@ -44,6 +44,8 @@ func (d *Dialer) Explain(ctx context.Context, address string) (Explanation, erro
 		s := d.known(o.Addr).stats()
 		step := Step{Addr: o.Addr, Action: "dial", Reason: fmt.Sprintf("priority %d, weight %d", o.Priority, o.Weight)}
 		switch {
+		case tcpAddr(o.Addr) == nil:
+			step.Action, step.Reason = "skip", "a host name: "+hostNames
 		case s.State != Closed:
 			step.Action = "skip"
 			step.Reason = fmt.Sprintf("breaker %v, next probe %s; last error: %s", s.State, due(s.NextProbe, time.Now()), plain(Attempt{Err: s.LastError}))
@@ -60,11 +62,14 @@ func (d *Dialer) Explain(ctx context.Context, address string) (Explanation, erro
 		e.Steps = append(e.Steps, step)
 	}
 	e.Verdict = first
-	if first == "" {
+	switch {
+	case first == "" && soonest == "":
+		e.Verdict = "fails: " + noEndpoint("tcp", e.Answer).Error()
+	case first == "":
 		e.Verdict = fmt.Sprintf("fails at once: every breaker is open; %s is probed %s", soonest, due(next, time.Now()))
 	}
-	for _, host := range d.hostsDown(endpoints) {
-		e.Verdict += fmt.Sprintf("; host %s does not answer on any port", host)
+	for _, verdict := range d.hostsDown(endpoints) {
+		e.Verdict += "; " + verdict
 	}
 	return e, nil
 }
@@ -93,31 +98,51 @@ func due(at, now time.Time) string {
 	return "now"
 }
 
-// hostsDown returns those of the endpoints' hosts of which the dialer knows several ports, and every one's breaker is
-// open: then it is the host, or the way to it, and not one service.
+// hostsDown returns a sentence for each of the endpoints' hosts that is down.
 func (d *Dialer) hostsDown(endpoints []resolve.Endpoint) []string {
-	var hosts []string
+	var hosts, verdicts []string
 	for _, o := range endpoints {
 		host, _, _ := net.SplitHostPort(o.Addr)
-		if !slices.Contains(hosts, host) && d.hostDown(host) {
-			hosts = append(hosts, host)
-		}
-	}
-	return hosts
-}
-
-func (d *Dialer) hostDown(host string) bool {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	ports := 0
-	for addr, e := range d.endpoints {
-		if h, _, _ := net.SplitHostPort(addr); h != host {
+		if slices.Contains(hosts, host) {
 			continue
 		}
-		if state, _ := e.breaker.snapshot(); state == Closed {
-			return false
+		hosts = append(hosts, host)
+		switch down, refuses := d.hostDown(host); {
+		case refuses:
+			verdicts = append(verdicts, fmt.Sprintf("host %s does not answer on any port: it refuses", host))
+		case down:
+			verdicts = append(verdicts, fmt.Sprintf("host %s does not answer on any port", host))
 		}
-		ports++
 	}
-	return ports > 1
+	return verdicts
+}
+
+// recently is within which an endpoint was dialed whose closed breaker has a say about its host.
+const recently = time.Minute
+
+// hostDown reports whether the dialer knows several ports of a host and all of them are down: then it is the host, or
+// the way to it, and not one service. refuses is true if none is silent.
+func (d *Dialer) hostDown(host string) (down, refuses bool) {
+	d.mu.Lock()
+	var ports []*endpoint
+	for addr, e := range d.endpoints {
+		if h, _, _ := net.SplitHostPort(addr); h == host {
+			ports = append(ports, e)
+		}
+	}
+	d.mu.Unlock()
+	open, silent := 0, 0
+	for _, e := range ports {
+		state, _ := e.breaker.snapshot()
+		switch {
+		case state != Closed:
+			open++
+			if kindOf(e.lastError()) == silentFailure {
+				silent++
+			}
+		case time.Since(e.lastUsed()) < recently:
+			return false, false
+		}
+	}
+	return open > 1, open > 1 && silent == 0
 }

@@ -75,6 +75,21 @@ func TestWhenAWholeHostIsDownThatIsSaidOnce(t *testing.T) {
 	})
 }
 
+func TestAPortThatNobodyDialsAnyMoreDoesNotSpeakForItsHost(t *testing.T) {
+	run(t, map[string]string{"db": "10.0.0.1"}, once, func(t *testing.T, b *bench) {
+		b.net.Set("10.0.0.1:3", testnet.Accept)
+		b.dial(t.Context(), "db:3")
+		for range 120 {
+			b.dial(t.Context(), "db:1")
+			b.dial(t.Context(), "db:2")
+			time.Sleep(time.Second)
+		}
+		if e, err := b.d.Explain(t.Context(), "db:1"); err != nil || !strings.Contains(e.Verdict, "does not answer on any port: it refuses") {
+			t.Errorf("%v, %v", e, err)
+		}
+	})
+}
+
 func TestTraceIsToldOfEveryStep(t *testing.T) {
 	var told []string
 	change := func(c *dialer.Config) {

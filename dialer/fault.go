@@ -70,7 +70,7 @@ func validateFaults(f *Faults) error {
 	}
 	for i, r := range f.Rules {
 		if r.Kind < Refuse || r.Kind > ResolveEmpty || r.Rate < 0 || r.Rate > 1 || r.After < 0 || r.For < 0 || r.Bytes < 0 {
-			return fmt.Errorf("dialer: Faults: rule %d is impossible: %+v", i, r)
+			return fmt.Errorf("rule %d is impossible: %+v", i, r)
 		}
 	}
 	return nil
@@ -160,6 +160,14 @@ func (c *faultyConn) fail() (int, error) {
 		return 0, err
 	}
 	return 0, io.EOF
+}
+
+// resolver returns r, which may be nil, under the plan.
+func (p *faultPlan) resolver(r resolve.Resolver) resolve.Resolver {
+	if p == nil || r == nil {
+		return r
+	}
+	return &faultyResolver{r, p}
 }
 
 // faultyResolver fails under the plan.

@@ -2,6 +2,7 @@ package dialer
 
 import (
 	"log/slog"
+	"maps"
 	"slices"
 	"sync"
 
@@ -48,7 +49,7 @@ func sameEndpoints(a, b []resolve.Endpoint) bool {
 		return false
 	}
 	for i := range a {
-		if a[i] != b[i] && !slices.Contains(b, a[i]) {
+		if a[i] != b[i] && (!slices.Contains(b, a[i]) || !slices.Contains(a, b[i])) {
 			return false
 		}
 	}
@@ -74,9 +75,5 @@ func (t *nameTable) answer(name string) resolve.Answer {
 func (t *nameTable) snapshot() map[string]resolve.Answer {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	names := make(map[string]resolve.Answer, len(t.names))
-	for name, a := range t.names {
-		names[name] = a
-	}
-	return names
+	return maps.Clone(t.names)
 }

@@ -17,7 +17,8 @@ func order(network string, endpoints []resolve.Endpoint) []resolve.Endpoint {
 	}
 	ordered := make([]resolve.Endpoint, 0, len(endpoints))
 	for _, e := range endpoints {
-		if reaches(network, e.Addr) {
+		twice := slices.ContainsFunc(ordered, func(o resolve.Endpoint) bool { return o.Addr == e.Addr })
+		if !twice && reaches(network, e.Addr) {
 			ordered = append(ordered, e)
 		}
 	}

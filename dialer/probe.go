@@ -39,10 +39,11 @@ func (d *Dialer) probeUntilClosed(e *endpoint) {
 // drop forgets an endpoint; a dial that wants it again begins with a closed breaker.
 func (d *Dialer) drop(e *endpoint) {
 	d.mu.Lock()
-	defer d.mu.Unlock()
 	if d.endpoints[e.addr] == e {
 		delete(d.endpoints, e.addr)
 	}
+	d.mu.Unlock()
+	d.changed.broadcast()
 }
 
 func sleepUntil(ctx context.Context, at time.Time) bool {

@@ -63,16 +63,16 @@ func (d *Dialer) alone(c *call, e *endpoint) connection {
 		c.failed.skip(e.addr)
 		return nil
 	}
-	conn, a := d.attempt(c.ctx, c, e, generation)
+	conn, a := d.attempt(c.ctx, c, c.pass.origin, e, generation)
 	if a.Err != nil && !d.gone(c) {
 		c.failed.add(a)
 	}
 	return conn
 }
 
-// gone reports whether the caller gave up, which is no attempt's failure.
+// gone reports whether the caller gave up, or the pass was cut short, which is no attempt's failure.
 func (d *Dialer) gone(c *call) bool {
-	return d.ctx.Err() != nil || errors.Is(c.caller.Err(), context.Canceled)
+	return d.ctx.Err() != nil || errors.Is(c.caller.Err(), context.Canceled) || d.hasMoved(c)
 }
 
 // race is the attempts of one dial that run side by side.
@@ -108,12 +108,13 @@ func (r *race) start(e *endpoint) {
 	}
 	ctx, cancel := context.WithCancel(r.dialer.ctx)
 	run := &runner{endpoint: e, began: time.Now(), cancel: cancel}
+	from := r.call.pass.origin
 	r.mu.Lock()
 	r.running = append(r.running, run)
 	r.mu.Unlock()
 	r.dialer.background.Go(func() {
 		defer cancel()
-		conn, a := r.dialer.attempt(ctx, r.call, e, generation)
+		conn, a := r.dialer.attempt(ctx, r.call, from, e, generation)
 		r.finish(run, conn, a)
 	})
 }

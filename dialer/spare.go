@@ -1,7 +1,6 @@
 package dialer
 
 import (
-	"crypto/tls"
 	"math/rand/v2"
 	"net"
 	"slices"
@@ -35,7 +34,7 @@ type spare struct {
 
 // stock returns the stock of a name that keeps spares, or nil.
 func (d *Dialer) stock(host, name string) *stock {
-	size := d.cfg.Spares[host]
+	size, _ := d.spares.of(host)
 	if size <= 0 {
 		return nil
 	}
@@ -94,7 +93,7 @@ func (sp *spare) usable(answer resolve.Answer) bool {
 
 // refill fills the stock in a goroutine of the Dialer's, if it lacks something and nobody does it. It is called by dials
 // alone, so that a name that is no longer used keeps no connections.
-func (s *stock) refill(c call) {
+func (s *stock) refill() {
 	s.mu.Lock()
 	due := !s.refilling && len(s.spares) < s.size
 	s.refilling = s.refilling || due
@@ -103,7 +102,7 @@ func (s *stock) refill(c call) {
 		return
 	}
 	started := s.dialer.goOn(func() {
-		for s.addOne(c) {
+		for s.addOne() {
 		}
 	})
 	if !started {
@@ -115,14 +114,15 @@ func (s *stock) refill(c call) {
 
 // addOne connects once and reports whether another spare is lacking. A failure ends the refill: the next dial tries
 // again.
-func (s *stock) addOne(c call) (more bool) {
+func (s *stock) addOne() (more bool) {
 	d := s.dialer
-	c.ctx, c.caller = d.ctx, d.ctx
+	host, port, _ := net.SplitHostPort(s.name) // was split before
+	c := call{name: s.name, network: "tcp", host: host, port: port, names: ownNames{d.cache}, caller: d.ctx, ctx: d.ctx}
 	var conn connection
 	endpoints, _, err := d.candidates(&c)
 	if err == nil && len(endpoints) > 0 {
 		if generation, ok := endpoints[0].breaker.allow(); ok && endpoints[0].enterBackground() {
-			conn, _ = d.attempt(d.ctx, &c, endpoints[0], generation)
+			conn, _ = d.attempt(d.ctx, &c, c.pass.origin, endpoints[0], generation)
 			endpoints[0].background.Add(-1)
 		}
 	}
@@ -147,7 +147,7 @@ func (d *Dialer) keep(conn connection) {
 
 // put adds a connection, if there is room.
 func (s *stock) put(conn connection) bool {
-	sp := &spare{conn: conn, peeker: newPeeker(conn.state().raw)}
+	sp := &spare{conn: conn, peeker: newPeeker(conn)}
 	if sp.peeker == nil {
 		return false
 	}
@@ -211,16 +211,16 @@ func (d *Dialer) dropSpares(match func(*spare) bool) {
 type peeker interface{ alive() bool }
 
 // newPeeker returns nil for a connection that can't be looked at: TLS elsewhere than on Linux.
-func newPeeker(conn net.Conn) peeker {
-	if secured, ok := conn.(*tls.Conn); ok {
-		return newTLSPeeker(secured.NetConn())
-	}
-	if tcp, ok := conn.(*net.TCPConn); ok {
-		if p := newTCPPeeker(tcp); p != nil {
+func newPeeker(conn connection) peeker {
+	switch c := conn.(type) {
+	case *tlsConn:
+		return newTLSPeeker(c.NetConn())
+	case *tcpConn:
+		if p := newTCPPeeker(c.TCPConn); p != nil {
 			return p
 		}
 	}
-	return &deadlinePeeker{conn}
+	return &deadlinePeeker{conn.state().raw}
 }
 
 // deadlinePeeker reads with a deadline that has passed. In-memory connections tell an end of file before that; real
@@ -235,10 +235,4 @@ func (p *deadlinePeeker) alive() bool {
 	n, err := p.conn.Read(one[:])
 	timeout, ok := err.(net.Error) //nolint:errorlint // what a Read returns is not wrapped
 	return n == 0 && ok && timeout.Timeout() && p.conn.SetReadDeadline(time.Time{}) == nil
-}
-
-// refillCall is what a refill dials by: the name alone, in nobody's dial.
-func (d *Dialer) refillCall(network, address string) call {
-	host, port, _ := net.SplitHostPort(address) // was split before
-	return call{name: address, network: network, host: host, port: port, names: ownNames{d.cache}}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -127,6 +128,36 @@ func TestNoSpareIsKeptToAnEndpointWhoseBreakerIsOpen(t *testing.T) {
 	})
 }
 
+func TestAConnectionThatArrivesAfterTheBreakerOpenedBecomesNoSpare(t *testing.T) {
+	var dials atomic.Int32
+	change := func(c *dialer.Config) {
+		spares(1)(c)
+		refuse := c.DialFunc
+		c.DialFunc = func(ctx context.Context, network, addr string) (net.Conn, error) {
+			near, _ := net.Pipe()
+			switch dials.Add(1) {
+			case 1:
+			case 2: // the refill's
+				time.Sleep(3 * time.Second)
+			default:
+				return refuse(ctx, network, addr)
+			}
+			return near, nil
+		}
+	}
+	run(t, map[string]string{"db": "10.0.0.1"}, change, func(t *testing.T, b *bench) {
+		if _, err := b.dial(t.Context(), "db:1"); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait() // the refill dials
+		b.open("db:1")
+		time.Sleep(4 * time.Second)
+		if s := b.names().Endpoints[0]; s.State == dialer.Closed || s.Spares != 0 {
+			t.Errorf("%+v", s)
+		}
+	})
+}
+
 func TestALosersConnectionBecomesASpare(t *testing.T) {
 	change := func(c *dialer.Config) {
 		spares(2)(c)
@@ -206,47 +237,6 @@ func TestSparesOverRealSocketsAreCheckedWithoutTakingAByte(t *testing.T) {
 	one := make([]byte, 1)
 	if n, err := conn.Read(one); n != 1 || err != nil || one[0] != 'x' {
 		t.Errorf("the connection after a dead spare: %d, %v", n, err)
-	}
-}
-
-func BenchmarkSpare(b *testing.B) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer listener.Close()
-	go func() {
-		for {
-			if _, err := listener.Accept(); err != nil {
-				return
-			}
-		}
-	}()
-	const stock = 50
-	d, err := dialer.New(dialer.Config{Spares: map[string]int{"127.0.0.1": stock}})
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer d.Close()
-	address := listener.Addr().String()
-	taken := 0
-	b.ReportAllocs()
-	for b.Loop() {
-		if taken == 0 {
-			b.StopTimer()
-			for d.Stats().Names == nil || d.Stats().Names[0].Endpoints[0].Spares < stock {
-				if conn, err := d.DialContext(b.Context(), "tcp", address); err == nil {
-					conn.Close()
-				}
-				time.Sleep(time.Millisecond)
-			}
-			taken = stock
-			b.StartTimer()
-		}
-		taken--
-		if _, err := d.DialContext(b.Context(), "tcp", address); err != nil {
-			b.Fatal(err)
-		}
 	}
 }
 

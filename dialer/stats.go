@@ -72,7 +72,7 @@ func (d *Dialer) known(addr string) *endpoint {
 }
 
 func (e *endpoint) stats() EndpointStats {
-	e.trials.settle(e.breaker, time.Now())
+	e.settle(time.Now())
 	state, next := e.breaker.snapshot()
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -102,13 +102,16 @@ type Health struct {
 // channel is never nil.
 func (d *Dialer) Health(address string) (Health, <-chan struct{}) {
 	changed := d.changed.wait()
-	answer, ok := d.resolved.snapshot()[address]
-	if !ok {
+	answer := d.resolved.answer(address)
+	if len(answer.Endpoints) == 0 {
 		return Health{Ready: true}, changed
 	}
 	var h Health
+	now := time.Now()
 	for _, o := range answer.Endpoints {
-		s := d.known(o.Addr).stats()
+		e := d.known(o.Addr)
+		e.touch(now) // who asks wants it to be probed on
+		s := e.stats()
 		if s.State == Closed {
 			return Health{Ready: true}, changed
 		}

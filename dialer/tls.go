@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"strings"
+	"sync"
 	"sync/atomic"
 )
 
@@ -42,6 +43,9 @@ func parseTLS(text string) (map[string]TLSConfig, error) {
 				return nil, fmt.Errorf("DIALER_TLS: %s: %q is not ca:FILE, cert:FILE, key:FILE or server_name:NAME", name, setting)
 			}
 			*field = value
+		}
+		if _, twice := configs[name]; twice {
+			return nil, fmt.Errorf("DIALER_TLS: %s stands there twice; join its settings with ;", name)
 		}
 		configs[name] = c
 	}
@@ -134,11 +138,31 @@ func (f *tlsFiles) secure(ctx context.Context, conn net.Conn) (net.Conn, error) 
 	if err != nil {
 		return nil, err
 	}
-	secured := tls.Client(conn, conf)
+	secured := tls.Client(&underTLS{Conn: conn}, conf)
 	if err := secured.HandshakeContext(ctx); err != nil {
+		if advice := tlsAdvice(err); advice != "" {
+			return nil, fmt.Errorf("TLS: %w; %s", err, advice)
+		}
 		return nil, fmt.Errorf("TLS: %w", err)
 	}
 	return secured, nil
+}
+
+// tlsAdvice says what a person can do about a handshake that failed, where that is known.
+func tlsAdvice(err error) string {
+	if _, ok := errors.AsType[x509.HostnameError](err); ok {
+		return "set server_name in DIALER_TLS to the name that the certificate is for, or have the server get another"
+	}
+	if invalid, ok := errors.AsType[x509.CertificateInvalidError](err); ok && invalid.Reason == x509.Expired {
+		return "renew the server's certificate, or set this machine's clock"
+	}
+	if _, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
+		return "set ca in DIALER_TLS to the certificate of the authority that signed the server's"
+	}
+	if _, ok := errors.AsType[tls.RecordHeaderError](err); ok {
+		return "the server does not speak TLS there: is the port right, and does the name belong into DIALER_TLS?"
+	}
+	return ""
 }
 
 // refusedCertificate reports whether a TLS handshake failed for a reason that only a person can mend.
@@ -150,7 +174,14 @@ func refusedCertificate(err error) bool {
 // tlsConn is a TLS connection. It offers no SyscallConn: bytes that bypass it would not be encrypted.
 type tlsConn struct {
 	*tls.Conn
-	s connState
+	under   *underTLS  // nil if a DialFunc of the caller's made the connection
+	writing sync.Mutex // held during a Write, so that two do not mix
+	s       connState
+}
+
+func newTLSConn(raw *tls.Conn) *tlsConn {
+	under, _ := raw.NetConn().(*underTLS)
+	return &tlsConn{Conn: raw, under: under}
 }
 
 func (c *tlsConn) state() *connState { return &c.s }

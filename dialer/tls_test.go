@@ -23,6 +23,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/gvpocr/worker/dialer"
+	"github.com/gvpocr/worker/resolve"
 )
 
 // identity is a self-signed certificate with its key, as files.
@@ -126,6 +127,89 @@ func TestATLSConnectionHasNoSyscallConn(t *testing.T) {
 	}
 	if n, ok := conn.(interface{ NetConn() net.Conn }); !ok || n.NetConn() == nil {
 		t.Error("no NetConn")
+	}
+}
+
+func TestEveryWayToASecuredNameIsSecured(t *testing.T) {
+	id := newIdentity(t, t.TempDir(), "mongodb-proxy", time.Now().Add(time.Hour))
+	addr, accepted := gateway(t, &tls.Config{Certificates: []tls.Certificate{id.cert}})
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, configured := range []string{"mongodb-proxy", "MongoDB-Proxy", "mongodb-proxy."} {
+		d, err := dialer.New(dialer.Config{
+			Resolver: static(t, map[string]string{"mongodb-proxy": host}),
+			TLS:      map[string]dialer.TLSConfig{configured: {CAFile: id.certFile, ServerName: "mongodb-proxy"}},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		behind := d.Behind("mongodb-proxy")
+		for name, dial := range map[string]func(context.Context, string, string) (net.Conn, error){
+			"mongodb-proxy": d.DialContext, "MONGODB-PROXY": d.DialContext, "mongodb-proxy.": d.DialContext,
+			"gvpocr-mongo-1": behind.DialContext,
+		} {
+			conn, err := dial(t.Context(), "tcp", net.JoinHostPort(name, port))
+			if err != nil {
+				t.Errorf("TLS for %s, %s: %v", configured, name, err)
+				continue
+			}
+			if _, ok := conn.(interface{ ConnectionState() tls.ConnectionState }); !ok {
+				t.Errorf("TLS for %s, and %s is dialed without: %T", configured, name, conn)
+			} else {
+				(<-accepted).Close()
+			}
+			conn.Close()
+		}
+		d.Close()
+	}
+}
+
+func TestAnAliasOfASecuredServiceIsSecured(t *testing.T) {
+	id := newIdentity(t, t.TempDir(), "mongodb-proxy", time.Now().Add(time.Hour))
+	addr, _ := gateway(t, &tls.Config{Certificates: []tls.Certificate{id.cert}})
+	resolver, err := resolve.Env([]string{"DIAL_MONGODB_PROXY=" + addr})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := dialer.New(dialer.Config{Resolver: resolver, TLS: map[string]dialer.TLSConfig{"mongodb-proxy": {CAFile: id.certFile}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	conn, err := d.DialContext(t.Context(), "tcp", "gvpocr-mongodb:27017")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, ok := conn.(interface{ ConnectionState() tls.ConnectionState }); !ok {
+		t.Errorf("%T", conn)
+	}
+}
+
+func TestTwoSettingsForOneNameAreRefused(t *testing.T) {
+	if _, err := dialer.New(dialer.Config{TLS: map[string]dialer.TLSConfig{"db": {}, "DB.": {}}, Spares: map[string]int{"a": 1, "A": 2}}); err == nil ||
+		!strings.Contains(err.Error(), "TLS: DB. and db are one name") || !strings.Contains(err.Error(), "Spares: A and a are one name") {
+		t.Errorf("got %v", err)
+	}
+	for _, variable := range []string{"DIALER_TLS=db=ca:/x,db=server_name:y", "DIALER_SPARES=db=1,db=2"} {
+		if _, err := dialer.ConfigFromEnv([]string{variable}); err == nil || !strings.Contains(err.Error(), "twice") {
+			t.Errorf("%s: got %v", variable, err)
+		}
+	}
+}
+
+func TestACertificateThatIsRefusedIsNoFailureOfTheServer(t *testing.T) {
+	id := newIdentity(t, t.TempDir(), "elsewhere", time.Now().Add(time.Hour))
+	addr, _ := gateway(t, &tls.Config{Certificates: []tls.Certificate{id.cert}})
+	d := secureDialer(t, addr, dialer.TLSConfig{CAFile: id.certFile})
+	for range 12 {
+		_, err := d.DialContext(t.Context(), "tcp", "db:1")
+		if _, ok := errors.AsType[*tls.CertificateVerificationError](err); !ok {
+			t.Fatalf("got %v", err)
+		}
+		<-time.After(60 * time.Millisecond) // failures that are nearer count once
 	}
 }
 

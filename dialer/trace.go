@@ -38,9 +38,9 @@ func (t *Trace) attempted(name string, a Attempt) {
 	}
 }
 
-func (t *Trace) dialed(name, addr string, spare bool, elapsed time.Duration, err error) {
+func (t *Trace) dialed(name, addr string, spare bool, began time.Time, err error) {
 	if t.Dialed != nil {
-		t.Dialed(name, addr, spare, elapsed, err)
+		t.Dialed(name, addr, spare, time.Since(began), err)
 	}
 }
 
@@ -50,8 +50,8 @@ func (t *Trace) breaker(addr string, from, to BreakerState) {
 	}
 }
 
-func (t *Trace) closed(name, addr string, age time.Duration, reason string) {
+func (t *Trace) closed(name, addr string, began time.Time, reason string) {
 	if t.Closed != nil {
-		t.Closed(name, addr, age, reason)
+		t.Closed(name, addr, time.Since(began), reason)
 	}
 }

@@ -36,9 +36,16 @@ func (ts *trials) begin(t *trial) {
 }
 
 // settle counts the connections that have grown old enough without anybody reading.
-func (ts *trials) settle(b *breaker, now time.Time) {
+func (e *endpoint) settle(now time.Time) {
+	for _, t := range e.trials.passed(now) {
+		e.proved(t.generation, t.began.Add(probation))
+	}
+}
+
+// passed decides what is old enough.
+func (ts *trials) passed(now time.Time) (passed []*trial) {
 	ts.mu.Lock()
-	var passed []*trial
+	defer ts.mu.Unlock()
 	over := 0
 	for _, t := range ts.queue {
 		if !t.decided.Load() && now.Sub(t.began) < probation {
@@ -50,10 +57,13 @@ func (ts *trials) settle(b *breaker, now time.Time) {
 		over++
 	}
 	ts.queue = slices.Delete(ts.queue, 0, over) // keeps the array, which append would make anew for each dial
-	ts.mu.Unlock()
-	for _, t := range passed {
-		b.succeeded(t.generation, t.began.Add(probation))
-	}
+	return passed
+}
+
+// proved counts a success.
+func (e *endpoint) proved(generation uint64, at time.Time) {
+	e.breaker.succeeded(generation, at)
+	e.noteSuccess(at)
 }
 
 // firstRead takes what the first Read returned.
@@ -72,16 +82,14 @@ func (d *Dialer) firstRead(e *endpoint, t *trial, n int, err error) {
 		e.noteError(errAcceptThenClose, now)
 		d.fail(e, t.generation, acceptThenClose, now)
 	default:
-		e.breaker.succeeded(t.generation, now)
-		e.noteSuccess(now)
+		e.proved(t.generation, now)
 	}
 }
 
 // abandoned takes a close by our side.
 func (e *endpoint) abandoned(t *trial) {
 	if now := time.Now(); t.decided.CompareAndSwap(false, true) && now.Sub(t.began) >= probation {
-		e.breaker.succeeded(t.generation, now)
-		e.noteSuccess(now)
+		e.proved(t.generation, now)
 	}
 }
 

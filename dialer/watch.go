@@ -15,6 +15,12 @@ const (
 	// within a moment may come from one cache.
 	leaveApart = 10 * time.Second
 
+	// unknownTTL stands for the TTL of an answer that has none, from ordinary DNS: as long as a cache keeps one at most.
+	unknownTTL = 5 * time.Minute
+
+	// idlePace is how often idle connections to what the answer lacks are closed: one that is busy may become idle.
+	idlePace = 250 * time.Millisecond
+
 	// watchPace is how often a watch looks whether there is still something to watch, and keeps the name in use.
 	watchPace = time.Minute
 )
@@ -62,7 +68,8 @@ type member struct {
 	left     chan struct{} // closed when the endpoint has left the answer
 
 	conns   map[*connState]struct{}
-	missing time.Time // when the first of the answers in a row came that lack it; zero = the last one has it
+	missing bool      // from the last answer
+	until   time.Time // when an answer that lacks it, too, is another one, and not the same out of some name server's cache
 }
 
 // join adds a connection to those that are watched. Addresses are not: their answer can't change.
@@ -108,13 +115,14 @@ func (d *Dialer) part(s *connState) {
 func (d *Dialer) follow(w *watch) {
 	timer := time.NewTimer(watchPace)
 	defer timer.Stop()
-	for noted := (time.Time{}); ; {
+	_, noted, _ := w.origin.cache.Follow(w.origin.host, w.origin.port) // by the dial
+	for {
 		answer, at, next := w.origin.cache.Follow(w.origin.host, w.origin.port)
-		if !w.origin.hostsOnly && !at.Equal(noted) && d.resolved.note(net.JoinHostPort(w.origin.host, w.origin.port), answer) {
+		if at.After(noted) && !w.origin.hostsOnly && d.resolved.note(net.JoinHostPort(w.origin.host, w.origin.port), answer) {
 			d.changed.broadcast()
 		}
 		noted = at
-		news := d.take(w, answer, at)
+		news := d.take(w, answer, at, next == nil)
 		if news.over {
 			return
 		}
@@ -147,12 +155,12 @@ type news struct {
 	wait time.Duration     // until there is something to do
 }
 
-// take compares the last answer with the connections.
-func (d *Dialer) take(w *watch, a resolve.Answer, at time.Time) (n news) {
+// take compares the last answer with the connections. There is no other one after a closed cache's.
+func (d *Dialer) take(w *watch, a resolve.Answer, at time.Time, closed bool) (n news) {
 	d.watches.mu.Lock()
 	defer d.watches.mu.Unlock()
 	w.members = slices.DeleteFunc(w.members, func(m *member) bool { return len(m.conns) == 0 })
-	if len(w.members) == 0 {
+	if len(w.members) == 0 || closed {
 		delete(d.watches.byOrigin, w.origin)
 		return news{over: true}
 	}
@@ -161,6 +169,12 @@ func (d *Dialer) take(w *watch, a resolve.Answer, at time.Time) (n news) {
 	}
 	now := time.Now()
 	n.wait = watchPace
+	for _, m := range w.members {
+		if transports := m.transports(); m.missing && len(transports) > 0 {
+			n.idle = append(n.idle, transports...)
+			n.wait = idlePace
+		}
+	}
 	if !w.ask.IsZero() {
 		if n.ask = !now.Before(w.ask); n.ask {
 			w.ask = time.Time{}
@@ -171,22 +185,20 @@ func (d *Dialer) take(w *watch, a resolve.Answer, at time.Time) (n news) {
 	return n
 }
 
-// compare finds the endpoints that have left: two whole answers in a row, leaveApart from each other, lack them. Both
-// have to say the same, too. If they don't, the name's records rotate, and the row begins anew.
+// compare finds the endpoints that have left: two whole answers in a row lack them, the second of which came when the first
+// one's TTL was over and leaveApart later, since a name server on the way gives one answer several times. Both have to
+// say the same, too. If they don't, the name's records rotate, and the row begins anew.
 func (w *watch) compare(a resolve.Answer, at time.Time, n *news) {
 	again := slices.Equal(endpointAddrs(a), endpointAddrs(w.last))
 	w.members = slices.DeleteFunc(w.members, func(m *member) bool {
 		switch {
 		case w.origin.names(a, m.endpoint.addr):
-			m.missing = time.Time{}
+			m.missing = false
 		case a.Partial: // what it lacks may have been cut off
-		case m.missing.IsZero() || !again:
-			if m.missing.IsZero() {
-				n.idle = append(n.idle, m.transports()...)
-			}
-			m.missing = at
-			w.ask = at.Add(max(leaveApart, a.TTL)) // if the cache has not done it by then
-		case at.Sub(m.missing) >= leaveApart:
+		case !m.missing || !again:
+			m.missing, m.until = true, at.Add(max(leaveApart, lasts(a)))
+			w.ask = m.until // if the cache has not done it by then
+		case !at.Before(m.until):
 			n.gone = append(n.gone, m)
 			return true
 		}
@@ -195,6 +207,14 @@ func (w *watch) compare(a resolve.Answer, at time.Time, n *news) {
 	if !a.Partial {
 		w.last = a
 	}
+}
+
+// lasts is how long a name server may give an answer again. What it says is in whole seconds, and rounded down.
+func lasts(a resolve.Answer) time.Duration {
+	if a.TTL == 0 {
+		return unknownTTL
+	}
+	return a.TTL + time.Second
 }
 
 // transports returns those whose connections the member has.
@@ -222,9 +242,11 @@ func (d *Dialer) drain(m *member) {
 		if !sleepUntil(d.ctx, time.Now().Add(d.cfg.DrainAfter)) {
 			return // a closed Dialer leaves connections alone
 		}
+		var closing sync.WaitGroup // beside each other: TLS waits for a peer that takes nothing
 		for _, s := range d.watches.connections(m) {
-			_ = s.close("its endpoint left the answer")
+			closing.Go(func() { _ = s.close("its endpoint left the answer") })
 		}
+		closing.Wait()
 	})
 }
 

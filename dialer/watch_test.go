@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -93,7 +94,7 @@ func partly(ttl time.Duration, hosts ...string) func() (resolve.Answer, error) {
 }
 
 // runZone is run with a name server, on a network where A, B and C accept.
-func runZone(t *testing.T, z *zone, change func(*dialer.Config), test func(t *testing.T, b *bench)) {
+func runZone(t *testing.T, z resolve.Resolver, change func(*dialer.Config), test func(t *testing.T, b *bench)) {
 	t.Helper()
 	run(t, nil, func(c *dialer.Config) {
 		c.Resolver = z
@@ -156,8 +157,8 @@ func (h *held) open() bool {
 
 func TestAServiceThatMovesIsFollowed(t *testing.T) {
 	for _, ttl := range []time.Duration{time.Second, 5 * time.Second, 8 * time.Second, 10 * time.Second, 13 * time.Second, 30 * time.Second, 5 * time.Minute} {
-		for _, fate := range []testnet.Mode{testnet.Accept, testnet.Refuse} {
-			t.Run(fmt.Sprintf("TTL %v, the old server %s", ttl, map[testnet.Mode]string{testnet.Accept: "alive", testnet.Refuse: "dead"}[fate]), func(t *testing.T) {
+		for fate, name := range map[testnet.Mode]string{testnet.Accept: "alive", testnet.Refuse: "dead", testnet.Silent: "vanished"} {
+			t.Run(fmt.Sprintf("TTL %v, the old server %s", ttl, name), func(t *testing.T) {
 				z := &zone{answer: says(ttl, hostA)}
 				runZone(t, z, nil, func(t *testing.T, b *bench) {
 					old := b.hold(hostA)
@@ -167,7 +168,7 @@ func TestAServiceThatMovesIsFollowed(t *testing.T) {
 					b.net.Set(hostA+":1", fate)
 
 					limit := max(ttl, 5*time.Second) + time.Second
-					if fate == testnet.Refuse {
+					if fate != testnet.Accept {
 						limit = 2 * time.Second
 					}
 					for found := false; !found; time.Sleep(50 * time.Millisecond) {
@@ -226,6 +227,57 @@ func TestNothingIsClosedWhileTheAnswerDoesNotSaySo(t *testing.T) {
 				conn.Close()
 			})
 		})
+	}
+}
+
+// recursive is a name server that gives one answer of a zone again until its TTL is over, and counts that down.
+type recursive struct {
+	zone    func() (resolve.Answer, error)
+	ttl     time.Duration
+	noTTL   bool // as net.Resolver tells none
+	mu      sync.Mutex
+	until   time.Time
+	current resolve.Answer
+}
+
+func (r *recursive) Resolve(_ context.Context, _, port string) (resolve.Answer, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	now := time.Now()
+	if !now.Before(r.until) {
+		r.current, _ = r.zone()
+		r.until = now.Add(r.ttl)
+	}
+	a := r.current
+	a.TTL = r.until.Sub(now).Truncate(time.Second)
+	if r.noTTL {
+		a.TTL = 0
+	} else if a.TTL == 0 {
+		a.TTL = time.Second
+	}
+	a.Endpoints = nil
+	for _, e := range r.current.Endpoints {
+		e.Addr = net.JoinHostPort(e.Addr, port)
+		a.Endpoints = append(a.Endpoints, e)
+	}
+	return a, nil
+}
+
+func TestNothingIsClosedWhileRecordsRotateBehindARecursiveNameServer(t *testing.T) {
+	for _, ttl := range []time.Duration{5 * time.Second, 30 * time.Second, time.Minute, 5 * time.Minute} {
+		for _, noTTL := range []bool{false, true} {
+			t.Run(fmt.Sprintf("TTL %v, told %v", ttl, !noTTL), func(t *testing.T) {
+				r := &recursive{ttl: ttl, noTTL: noTTL, zone: inTurn(says(0, hostA, hostB), says(0, hostB, hostC), says(0, hostC, hostA))}
+				runZone(t, r, nil, func(t *testing.T, b *bench) {
+					conn := b.hold(hostA)
+					time.Sleep(2 * time.Hour)
+					if !conn.open() {
+						t.Errorf("closed after %v", <-conn.ended)
+					}
+					conn.Close()
+				})
+			})
+		}
 	}
 }
 
@@ -350,10 +402,154 @@ func TestConnectionsBehindAServiceThatMovedAreClosedToo(t *testing.T) {
 	})
 }
 
+func TestWhileDNSIsDownOnlyNamesThatNobodyNamedAreTakenForTheServices(t *testing.T) {
+	down := func(_ context.Context, host, port string) (resolve.Answer, error) {
+		switch host {
+		case "db":
+			return says(5*time.Minute, net.JoinHostPort(hostA, port))()
+		case "absent":
+			return resolve.Answer{}, resolve.ErrAbsent
+		case "named": // DIAL_NAMED=other.example.org
+			return resolve.Answer{}, errors.New("named is other.example.org: name server is down")
+		}
+		return resolve.Answer{}, fmt.Errorf("%s: %w", host, resolve.ErrUnavailable)
+	}
+	runZone(t, resolverFunc(down), once, func(t *testing.T, b *bench) {
+		b.net.Set(hostA+":27018", testnet.Accept)
+		conn, err := b.d.Behind("db").DialContext(t.Context(), "tcp", "member-1:27018")
+		if err != nil {
+			t.Fatal(err)
+		}
+		conn.Close()
+		for _, host := range []string{"named", "absent"} {
+			if conn, err := b.d.Behind("db").DialContext(t.Context(), "tcp", host+":27018"); err == nil {
+				t.Errorf("%s leads to %s", host, endpointOf(conn))
+				conn.Close()
+			}
+		}
+		_, err = b.d.Behind("nobody").DialContext(t.Context(), "tcp", "member-1:27018")
+		for _, want := range []string{"member-1", "nobody"} {
+			if err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("error lacks %q: %v", want, err)
+			}
+		}
+	})
+}
+
+func TestASilentNameServerNeverLooksLikeTheCallersDeadline(t *testing.T) {
+	silent := resolverFunc(func(ctx context.Context, _, _ string) (resolve.Answer, error) {
+		<-ctx.Done()
+		return resolve.Answer{}, ctx.Err()
+	})
+	runZone(t, silent, nil, func(t *testing.T, b *bench) {
+		if took, err := b.dial(t.Context(), "db:1"); err == nil || errors.Is(err, context.DeadlineExceeded) || took != 15*time.Second {
+			t.Errorf("took %v: %v", took, err)
+		}
+	})
+}
+
 type resolverFunc func(ctx context.Context, host, port string) (resolve.Answer, error)
 
 func (f resolverFunc) Resolve(ctx context.Context, host, port string) (resolve.Answer, error) {
 	return f(ctx, host, port)
+}
+
+func TestAConnectionBelongsToTheAnswerThatItWasDialedBy(t *testing.T) {
+	// The first pass goes to the service's host, since nobody can say whether the name is known; the second by the name.
+	var up atomic.Bool
+	r := resolverFunc(func(_ context.Context, host, port string) (resolve.Answer, error) {
+		switch {
+		case host == "db":
+			return says(5*time.Second, net.JoinHostPort(hostA, port))()
+		case !up.Load():
+			return resolve.Answer{}, resolve.ErrUnavailable
+		}
+		return says(5*time.Second, net.JoinHostPort(hostB, port))()
+	})
+	runZone(t, r, func(c *dialer.Config) { c.Cache.NegativeTTL = 100 * time.Millisecond }, func(t *testing.T, b *bench) {
+		b.net.Set(hostB+":27018", testnet.Accept)
+		time.AfterFunc(300*time.Millisecond, func() { up.Store(true) })
+		conn, err := b.d.Behind("db").DialContext(t.Context(), "tcp", "member-1:27018")
+		if err != nil {
+			t.Fatal(err)
+		}
+		began := time.Now()
+		end := time.AfterFunc(time.Hour, func() { conn.Close() })
+		defer end.Stop()
+		_, _ = io.Copy(io.Discard, conn)
+		if took := time.Since(began); took < time.Hour {
+			t.Errorf("closed after %v, although %s never left the answer", took, endpointOf(conn))
+		}
+	})
+}
+
+func TestAServiceOnSeveralHostsIsSaidNotToBeToldFromItsMembers(t *testing.T) {
+	r := resolverFunc(func(_ context.Context, host, port string) (resolve.Answer, error) {
+		if host != "db" {
+			return resolve.Answer{}, resolve.ErrNotFound
+		}
+		return says(time.Minute, net.JoinHostPort(hostA, port), net.JoinHostPort(hostB, port))()
+	})
+	var log bytes.Buffer
+	runZone(t, r, func(c *dialer.Config) { once(c); c.Logger = slog.New(slog.NewTextHandler(&log, nil)) }, func(t *testing.T, b *bench) {
+		_, err := b.d.Behind("db").DialContext(t.Context(), "tcp", "gvpocr-mongo-1:27018")
+		if err == nil || !strings.Contains(err.Error(), "DIAL_GVPOCR_MONGO_1=") {
+			t.Errorf("the error does not say what to set: %v", err)
+		}
+		if n := strings.Count(log.String(), "DIAL_GVPOCR_MONGO_1="); n != 1 {
+			t.Errorf("logged %d times: %s", n, &log)
+		}
+	})
+}
+
+func TestDialsThatWaitBehindTwoServicesDoNotWakeEachOther(t *testing.T) {
+	lookups := 0
+	var mu sync.Mutex
+	r := resolverFunc(func(_ context.Context, host, port string) (resolve.Answer, error) {
+		switch host {
+		case "a":
+			return says(5*time.Minute, net.JoinHostPort(hostA, port))()
+		case "b":
+			return says(5*time.Minute, net.JoinHostPort(hostB, port))()
+		}
+		return resolve.Answer{}, resolve.ErrNotFound
+	})
+	runZone(t, r, func(c *dialer.Config) {
+		c.Budget = 2 * time.Second
+		c.Breaker = dialer.BreakerConfig{Failures: 1, ProbeMin: time.Second, ProbeMax: time.Second}
+		c.Trace = &dialer.Trace{Resolved: func(string, resolve.Answer, error) {
+			mu.Lock()
+			defer mu.Unlock()
+			lookups++
+		}}
+	}, func(t *testing.T, b *bench) {
+		var dials sync.WaitGroup
+		for _, service := range []string{"a", "b"} {
+			dials.Go(func() { _, _ = b.d.Behind(service).DialContext(t.Context(), "tcp", "member-1:27018") })
+		}
+		dials.Wait()
+		if lookups > 30 {
+			t.Errorf("%d lookups in 2 s", lookups)
+		}
+	})
+}
+
+func TestAWatchEndsWithTheCacheOfItsUser(t *testing.T) {
+	z := &zone{answer: says(5*time.Second, hostA)}
+	var cache *resolve.Cache
+	run(t, nil, func(c *dialer.Config) {
+		cache = resolve.NewCache(z, resolve.CacheConfig{})
+		c.Resolver = cache
+	}, func(t *testing.T, b *bench) {
+		b.net.Set(hostA+":1", testnet.Accept)
+		conn := b.hold(hostA)
+		cache.Close()
+		time.Sleep(time.Hour) // a watch that spins would never let time pass
+		if !conn.open() {
+			t.Error("the connection was closed")
+		}
+		conn.Close()
+	})
 }
 
 func TestNobodyIsAskedOnceNoConnectionIsLeft(t *testing.T) {
@@ -400,6 +596,47 @@ func TestWhileDNSIsOutDialsGoOnAndNothingIsClosed(t *testing.T) {
 	})
 }
 
+func TestThatAnAnswerIsStaleIsLoggedOnceForShortDialsToo(t *testing.T) {
+	z := &zone{answer: says(5*time.Second, hostA)}
+	var log bytes.Buffer
+	runZone(t, z, func(c *dialer.Config) { c.Logger = slog.New(slog.NewTextHandler(&log, nil)) }, func(t *testing.T, b *bench) {
+		b.dial(t.Context(), "db:1")
+		z.set(fails)
+		time.Sleep(10 * time.Second)
+		for range 60 { // each with a watch of its own
+			time.Sleep(2 * time.Minute)
+			b.dial(t.Context(), "db:1")
+			synctest.Wait()
+			if !b.names().Answer.Stale {
+				t.Error("Stats does not say that the answer is stale")
+			}
+		}
+		if n := strings.Count(log.String(), "can't be resolved"); n != 1 {
+			t.Errorf("logged %d times:\n%s", n, log.String())
+		}
+	})
+}
+
+func TestANameWithoutAnyAnswerLeftKeepsWhatItHad(t *testing.T) {
+	z := &zone{answer: says(5*time.Second, hostA)}
+	var log bytes.Buffer
+	runZone(t, z, func(c *dialer.Config) {
+		c.Cache.MaxStale = -1
+		c.Logger = slog.New(slog.NewTextHandler(&log, nil))
+	}, func(t *testing.T, b *bench) {
+		conn := b.hold(hostA)
+		z.set(fails)
+		time.Sleep(3 * time.Minute)
+		if health, _ := b.d.Health("db:1"); !health.Ready {
+			t.Errorf("health %+v", health)
+		}
+		if strings.Contains(log.String(), "endpoints=[]") {
+			t.Errorf("an empty answer is logged:\n%s", log.String())
+		}
+		conn.Close()
+	})
+}
+
 func TestARestartWhileDNSIsOut(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "names")
 	withFile := func(c *dialer.Config) { c.Cache.File, c.Budget = file, -1 }
@@ -439,53 +676,95 @@ func wantUnused(t *testing.T, b *bench, reason string) {
 	}
 }
 
-func TestIdleConnectionsOfATransportDoNotOutliveAChangedAnswer(t *testing.T) {
-	z := &zone{answer: says(5*time.Second, hostA)}
-	var serving sync.WaitGroup
-	dial := func(_ context.Context, _, addr string) (net.Conn, error) {
+// echoing makes dials lead to an HTTP server that answers, after a time, with the address that was dialed.
+func echoing(c *dialer.Config, takes time.Duration) (served *sync.WaitGroup) {
+	served = new(sync.WaitGroup)
+	c.DialFunc = func(_ context.Context, _, addr string) (net.Conn, error) {
 		near, far := net.Pipe()
-		serving.Go(func() {
+		served.Go(func() {
 			defer far.Close()
 			requests := bufio.NewReader(far)
 			for {
 				if _, err := http.ReadRequest(requests); err != nil {
 					return
 				}
+				time.Sleep(takes)
 				fmt.Fprintf(far, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", len(addr), addr)
 			}
 		})
 		return near, nil
 	}
-	runZone(t, z, func(c *dialer.Config) { c.DialFunc = dial }, func(t *testing.T, b *bench) {
+	return served
+}
+
+func get(client *http.Client) (string, error) {
+	resp, err := client.Get("http://db:1/")
+	if err != nil {
+		return "", err
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	return string(body), err
+}
+
+func TestIdleConnectionsOfATransportDoNotOutliveAChangedAnswer(t *testing.T) {
+	z := &zone{answer: says(5*time.Second, hostA)}
+	var served *sync.WaitGroup
+	runZone(t, z, func(c *dialer.Config) { served = echoing(c, 0) }, func(t *testing.T, b *bench) {
 		transport := b.d.Transport()
 		client := &http.Client{Transport: transport}
-		get := func() string {
-			t.Helper()
-			resp, err := client.Get("http://db:1/")
-			if err != nil {
-				t.Fatal(err)
+		for range 2 {
+			if got, err := get(client); got != hostA+":1" {
+				t.Errorf("got %s, %v", got, err)
 			}
-			defer resp.Body.Close()
-			body, err := io.ReadAll(resp.Body)
-			if err != nil {
-				t.Fatal(err)
-			}
-			return string(body)
-		}
-		get()
-		time.Sleep(20 * time.Second)
-		if got := get(); got != hostA+":1" {
-			t.Errorf("got %s", got)
+			time.Sleep(20 * time.Second)
 		}
 		if dials := b.names().Endpoints[0].Dials; dials != 1 {
 			t.Errorf("%d dials for two requests, want one: the idle connection is used again", dials)
 		}
 		z.set(says(5*time.Second, hostB))
 		time.Sleep(6 * time.Second)
-		if got := get(); got != hostB+":1" {
-			t.Errorf("a request after the move went to %s", got)
+		if got, err := get(client); got != hostB+":1" {
+			t.Errorf("a request after the move went to %s, %v", got, err)
 		}
 		transport.CloseIdleConnections()
-		serving.Wait()
+		served.Wait()
+	})
+}
+
+func TestABusyTransportMovesTooAndLosesNoRequest(t *testing.T) {
+	z := &zone{answer: says(5*time.Second, hostA)}
+	var served *sync.WaitGroup
+	runZone(t, z, func(c *dialer.Config) { served = echoing(c, 900*time.Millisecond) }, func(t *testing.T, b *bench) {
+		transport := b.d.Transport()
+		client := &http.Client{Transport: transport}
+		moved := time.Now().Add(2 * time.Second)
+		time.AfterFunc(2*time.Second, func() { z.set(says(5*time.Second, hostB)) })
+		var mu sync.Mutex
+		var last time.Duration
+		var clients sync.WaitGroup
+		for i := range 4 {
+			clients.Go(func() {
+				time.Sleep(time.Duration(i) * 230 * time.Millisecond)
+				for time.Since(moved) < time.Minute {
+					began := time.Since(moved)
+					got, err := get(client)
+					mu.Lock()
+					if err != nil {
+						t.Errorf("a request %v after the move failed: %v", began, err)
+					} else if got == hostA+":1" {
+						last = max(last, began)
+					}
+					mu.Unlock()
+					time.Sleep(time.Millisecond)
+				}
+			})
+		}
+		clients.Wait()
+		if last > 14*time.Second {
+			t.Errorf("the last request to the old server began %v after the move", last)
+		}
+		transport.CloseIdleConnections()
+		served.Wait()
 	})
 }

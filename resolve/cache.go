@@ -4,9 +4,11 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"log/slog"
 	"math"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -44,6 +46,8 @@ type CacheConfig struct {
 	// served as stale, after a lookup has failed or taken 2 s; its Source ends in "(from file)". Several processes may
 	// not share one: each writes what it knows alone.
 	File string
+	// Logger is told, once, that File can't be written; nil = silent.
+	Logger *slog.Logger
 }
 
 // withDefaults leaves zero where a setting is off.
@@ -63,6 +67,9 @@ func (cfg CacheConfig) withDefaults() CacheConfig {
 	set(&cfg.UnknownTTL, 30*time.Second, 0)
 	set(&cfg.NegativeTTL, 5*time.Second, 0)
 	set(&cfg.MaxStale, 24*time.Hour, 0)
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
 	return cfg
 }
 
@@ -103,6 +110,8 @@ type Cache struct {
 	saving   bool
 	saveDue  time.Duration // never unless unsaved answers wait for the timer
 	writeErr error         // the first
+
+	unwritable atomic.Bool // was told
 }
 
 // cacheKey is a name as it is compared: host in canonical form.
@@ -221,14 +230,13 @@ func (c *Cache) Watch(host, port string) (Answer, <-chan struct{}) {
 
 // Follow returns the last good answer that a lookup of a name brought, when it came, and a channel that is closed when the
 // next one comes, whether or not that says the same: for who has to tell an answer that was given twice from one that was
-// read twice. Without such an answer the time is zero; one out of the file is none. In all else it is as Watch.
+// read twice. Without such an answer the time is zero; one out of the file is none. After Close the channel is nil. In all
+// else Follow is as Watch.
 func (c *Cache) Follow(host, port string) (Answer, time.Time, <-chan struct{}) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closed {
-		closed := make(chan struct{})
-		close(closed)
-		return Answer{}, time.Time{}, closed
+		return Answer{}, time.Time{}, nil
 	}
 	n := c.watchLocked(host, port)
 	if n.answered == nil {
@@ -240,12 +248,18 @@ func (c *Cache) Follow(host, port string) (Answer, time.Time, <-chan struct{}) {
 	return n.good.answer, n.good.at, n.answered
 }
 
-// watchLocked returns the state of a name that somebody watches from now on.
+// watchLocked returns the state of a name that somebody watches from now on. Only a new name is asked for at once: an
+// answer that is not kept would be asked for by each call, and each answer be followed by a call.
 func (c *Cache) watchLocked(host, port string) *cacheName {
-	n, v := c.useLocked(cacheKey{canonical(host), port}, host)
-	n.watched = c.now()
-	if n.next == never && v != nil {
-		n.next = v.until // nobody watched when the error came
+	now := c.now()
+	n := c.names[cacheKey{canonical(host), port}]
+	if n == nil {
+		n, _ = c.useLocked(cacheKey{canonical(host), port}, host)
+	}
+	n.used.Store(int64(now))
+	n.watched = now
+	if v := n.verdict.Load(); n.next == never && v != nil {
+		n.next = max(v.until, now) // nobody watched when the answer came
 	}
 	c.scheduleLocked(n)
 	c.armLocked()

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	miekg "github.com/miekg/dns"
 
 	"github.com/gvpocr/worker/resolve"
 )
@@ -336,6 +337,65 @@ func TestWatchTellsWhenTheEndpointsChange(t *testing.T) {
 	}
 }
 
+func TestFollowTellsOfEveryGoodAnswer(t *testing.T) {
+	onVirtualTime(t, resolve.CacheConfig{}, func(t *cacheTester) {
+		t.say("db", 10*time.Second, "10.0.0.1:1")
+		if _, at, _ := t.cache.Follow("db", "1"); !at.IsZero() {
+			t.Errorf("an answer of %v before any lookup", at)
+		}
+		synctest.Wait()
+		var last time.Time
+		for range 20 {
+			answer, at, next := t.cache.Follow("db", "1")
+			if !at.After(last) || describe(answer, nil) != "10.0.0.1:1" {
+				t.Fatalf("%+v of %v after one of %v", answer, at, last)
+			}
+			last = at
+			<-next
+		}
+		t.behave(0, errors.New("down"))
+		_, at, next := t.cache.Follow("db", "1")
+		t.pass(9 * time.Minute)
+		if answer, still, _ := t.cache.Follow("db", "1"); isClosed(next) || !still.Equal(at) || answer.Stale {
+			t.Errorf("while lookups fail: closed %v, %+v of %v, want the answer of %v", isClosed(next), answer, still, at)
+		}
+		t.cache.Close()
+		if _, at, next := t.cache.Follow("db", "1"); !at.IsZero() || next != nil {
+			t.Errorf("after Close: %v, %v", at, next)
+		}
+	})
+}
+
+func TestFollowingAnAnswerThatIsNotKeptDoesNotAskForIt(t *testing.T) {
+	onVirtualTime(t, resolve.CacheConfig{UnknownTTL: -1}, func(t *cacheTester) {
+		t.say("db", 0, "10.0.0.1:1")
+		t.behave(time.Millisecond, nil)
+		t.db()
+		for began := time.Now(); time.Since(began) < time.Minute; {
+			_, _, next := t.cache.Follow("db", "1")
+			select {
+			case <-next:
+			case <-time.After(time.Second):
+			}
+		}
+		if n := len(t.lookups()); n > 14 {
+			t.Errorf("%d lookups in a minute; a watched name is asked for each 5 s", n)
+		}
+	})
+}
+
+func TestAServiceThatIsSaidNotToExistIsNotServedStale(t *testing.T) {
+	onVirtualTime(t, resolve.CacheConfig{}, func(t *cacheTester) {
+		t.say("db", 5*time.Second, "10.0.0.1:1")
+		t.want("10.0.0.1:1")
+		t.behave(0, resolve.ErrAbsent)
+		t.pass(10 * time.Second)
+		if _, err := t.cache.Resolve(t.Context(), "db", "1"); !errors.Is(err, resolve.ErrAbsent) {
+			t.Errorf("got %v", err)
+		}
+	})
+}
+
 func isClosed(c <-chan struct{}) bool {
 	synctest.Wait()
 	select {
@@ -564,6 +624,46 @@ func TestAddressesSayWhatTheyDoNotKnow(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestAnAnswerWithoutTheAddressesOfOneKindIsPartialIfTheirLookupFailed(t *testing.T) {
+	for name, test := range map[string]struct {
+		aaaa    int // what the name server says of IPv6
+		partial bool
+		addrs   string
+	}{
+		"both kinds":                 {miekg.RcodeSuccess, false, "10.0.0.1:1 [2001:db8::1]:1"},
+		"IPv6 failed":                {miekg.RcodeServerFailure, true, "10.0.0.1:1"},
+		"the name is said not to be": {miekg.RcodeNameError, false, "10.0.0.1:1"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			server := listen(t, miekg.HandlerFunc(func(w miekg.ResponseWriter, q *miekg.Msg) {
+				reply := new(miekg.Msg)
+				reply.SetReply(q)
+				reply.RecursionAvailable = true
+				record := q.Question[0].Name + " 60 IN A 10.0.0.1"
+				if q.Question[0].Qtype == miekg.TypeAAAA {
+					record, reply.Rcode = q.Question[0].Name+" 60 IN AAAA 2001:db8::1", test.aaaa
+				}
+				if rr, err := miekg.NewRR(record); err == nil && reply.Rcode == miekg.RcodeSuccess {
+					reply.Answer = append(reply.Answer, rr)
+				}
+				_ = w.WriteMsg(reply)
+			}))
+			dns := &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
+				return (&net.Dialer{}).DialContext(ctx, network, server.Addr)
+			}}
+			for _, r := range []resolve.Resolver{
+				resolve.System(dns),
+				resolve.Addresses(fixed{"db.example.org": {Endpoints: []resolve.Endpoint{{Addr: "db.example.org:1"}}}}, dns),
+			} {
+				answer, err := r.Resolve(t.Context(), "db.example.org", "1")
+				if answer.Partial != test.partial || describe(answer, err) != test.addrs {
+					t.Errorf("got %s, partial %v", describe(answer, err), answer.Partial)
+				}
+			}
+		})
 	}
 }
 

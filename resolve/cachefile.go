@@ -292,6 +292,9 @@ func (c *Cache) save() {
 	c.mu.Unlock()
 
 	err := saveAnswers(c.cfg.File, answers)
+	if err != nil && c.unwritable.CompareAndSwap(false, true) {
+		c.cfg.Logger.Warn("last good answers are not kept over a restart", "error", err)
+	}
 
 	c.mu.Lock()
 	defer c.mu.Unlock()

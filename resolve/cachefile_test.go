@@ -1,10 +1,12 @@
 package resolve_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/netip"
 	"os"
@@ -391,6 +393,28 @@ func FuzzCacheFile(f *testing.F) {
 					t.Errorf("%s: endpoint %q", n.Host, e.Addr)
 				}
 			}
+		}
+	})
+}
+
+func TestAFileThatCanNotBeWrittenIsLoggedOnce(t *testing.T) {
+	var log bytes.Buffer
+	cfg := resolve.CacheConfig{File: "/nowhere/at/all/answers.json", Logger: slog.New(slog.NewTextHandler(&log, nil))}
+	synctest.Test(t, func(t *testing.T) {
+		dir := &directory{start: time.Now(), answers: map[string]resolve.Answer{}}
+		cache := resolve.NewCache(dir, cfg)
+		for host := range 3 {
+			dir.say("db", 5*time.Second, fmt.Sprintf("10.0.0.%d:1", host))
+			if _, err := cache.Resolve(t.Context(), "db", "1"); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(time.Minute)
+		}
+		if n := strings.Count(log.String(), "not kept over a restart"); n != 1 || !strings.Contains(log.String(), cfg.File) {
+			t.Errorf("logged %d times: %s", n, &log)
+		}
+		if err := cache.Close(); err == nil {
+			t.Error("Close says nothing")
 		}
 	})
 }

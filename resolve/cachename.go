@@ -150,7 +150,8 @@ func (c *Cache) finish(n *cacheName, call *cacheCall, answer Answer, err error) 
 	now := c.now()
 	if err == nil {
 		c.acceptLocked(n, answer, now)
-	} else if n.next = now + c.pace(); !c.serveStaleLocked(n, now, n.next) {
+	} else if n.next = now + c.pace(); errors.Is(err, ErrAbsent) || !c.serveStaleLocked(n, now, n.next) {
+		// Whoever keeps the domain says that the service is no more: no older answer stands against that.
 		c.rejectLocked(n, err, now)
 	}
 	call.settleLocked(n.verdict.Load())

@@ -1,6 +1,7 @@
 package resolve
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -126,20 +127,24 @@ func FromEnv(environ []string) (Resolver, error) {
 	return &fromEnv{rs}, nil
 }
 
-// fromEnv adds to the chain's verdict what an operator can do about an unknown name.
+// fromEnv adds to the chain's error what an operator can do about it.
 type fromEnv struct {
 	chain
 }
 
 func (f *fromEnv) Resolve(ctx context.Context, host, port string) (Answer, error) {
 	answer, err := f.chain.Resolve(ctx, host, port)
-	if !errors.Is(err, ErrNotFound) {
-		return answer, err
+	service := serviceNames[canonical(host)]
+	switch name := Variable(cmp.Or(service, host)); {
+	case err == nil:
+		return answer, nil
+	case !errors.Is(err, ErrNotFound):
+		return answer, fmt.Errorf("%w; %s=ADDRESS[:port] would do without DNS", err, name)
+	case service != "":
+		return answer, fmt.Errorf("%w; set %s=host[:port] or MAIN_SERVER_IP", err, name)
+	default:
+		return answer, fmt.Errorf("%w; set %s=host[:port]", err, name)
 	}
-	if service := serviceNames[canonical(host)]; service != "" {
-		return answer, fmt.Errorf("%w; set %s=host[:port] or MAIN_SERVER_IP", err, variable(service))
-	}
-	return answer, fmt.Errorf("%w; set %s=host[:port]", err, variable(host))
 }
 
 // deny ends a chain: nothing that was not named is reached.

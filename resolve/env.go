@@ -51,24 +51,24 @@ func checkVariable(name string) error {
 	rest := strings.TrimPrefix(name, envPrefix)
 	if rest == "" || strings.Trim(rest, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_") != "" {
 		return fmt.Errorf("%q: the name after %s has upper-case letters, digits and '_': mongodb-proxy is %s",
-			name, envPrefix, variable("mongodb-proxy"))
+			name, envPrefix, Variable("mongodb-proxy"))
 	}
 	return nil
 }
 
 func (e *env) Resolve(ctx context.Context, host, port string) (Answer, error) {
 	for _, name := range withService(host) {
-		if entry, ok := e.entries[variable(name)]; ok {
+		if entry, ok := e.entries[Variable(name)]; ok {
 			return entry.answer(ctx, host, port, e.dns)
 		}
 	}
-	return Answer{}, notFound(host, "env "+variable(host))
+	return Answer{}, notFound(host, "env "+Variable(host))
 }
 
 func (e *env) named() Resolver { return e }
 
-// variable is the environment variable that names the target of host. The ':' is of IPv6 addresses.
-func variable(host string) string {
+// Variable is the environment variable that names the target of host: see [Env].
+func Variable(host string) string { // the ':' is of IPv6 addresses
 	return envPrefix + strings.NewReplacer("-", "_", ".", "_", ":", "_").Replace(strings.ToUpper(canonical(host)))
 }
 

@@ -1,6 +1,7 @@
 package resolve
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 )
@@ -27,6 +28,13 @@ var serviceNames = func() map[string]string {
 	}
 	return names
 }()
+
+// ServiceName returns the name under which settings for host are kept: that of the main server's service if host is one
+// of its aliases (see [MainServer]), else host itself in lower case and without a final dot.
+func ServiceName(host string) string {
+	host = canonical(host)
+	return cmp.Or(serviceNames[host], host)
+}
 
 // mainServer maps names to one host.
 type mainServer struct {

@@ -43,6 +43,18 @@ type Resolver interface {
 // that it is the one to ask and could not answer.
 var ErrNotFound = errors.New("name not found")
 
+// ErrUnavailable says that the resolver which may know a name could not be asked: its name servers do not answer. A name
+// that somebody has an entry for is never ErrUnavailable.
+var ErrUnavailable = errors.New("whether the name is known can't be told")
+
+// unavailable marks err as ErrUnavailable, which its words say already.
+func unavailable(err error) error { return &unavailableError{err} }
+
+type unavailableError struct{ error }
+
+func (e *unavailableError) Is(target error) bool { return target == ErrUnavailable }
+func (e *unavailableError) Unwrap() error        { return e.error }
+
 // notFound is the answer of a resolver that does not know host; by names the resolver.
 func notFound(host, by string) error {
 	return fmt.Errorf("%s: %w (%s)", host, ErrNotFound, by)

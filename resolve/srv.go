@@ -118,7 +118,7 @@ func (s *srv) Resolve(ctx context.Context, host, _ string) (Answer, error) {
 func (s *srv) ask(ctx context.Context, host string, services []string) (Answer, error) {
 	questions, search, err := s.dns.questions()
 	if err != nil {
-		return Answer{}, fmt.Errorf("%s: %w", host, err)
+		return Answer{}, fmt.Errorf("%s: %w", host, unavailable(err))
 	}
 	var unknown []string
 	for _, service := range services {
@@ -129,6 +129,9 @@ func (s *srv) ask(ctx context.Context, host string, services []string) (Answer, 
 				answer.Source = "SRV " + name
 				return answer, nil
 			case !errors.Is(err, errNoRecord):
+				if !errors.Is(err, ErrAbsent) {
+					err = unavailable(err)
+				}
 				return Answer{}, fmt.Errorf("%s: %w", host, err)
 			}
 			unknown = append(unknown, name)

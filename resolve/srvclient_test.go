@@ -106,6 +106,9 @@ func TestWhenAllServersFailTheErrorNamesEach(t *testing.T) {
 	if err == nil || err.Error() != want {
 		t.Errorf("got  %v\nwant %s", err, want)
 	}
+	if !errors.Is(err, resolve.ErrUnavailable) {
+		t.Error("the error is not ErrUnavailable")
+	}
 }
 
 func TestForgedDatagramsDoNotKeepTheAnswerOut(t *testing.T) {

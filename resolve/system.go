@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/netip"
 	"slices"
-	"sync"
 	"time"
 )
 
@@ -31,24 +30,47 @@ func (s *system) Resolve(ctx context.Context, host, port string) (Answer, error)
 	if ip, err := netip.ParseAddr(host); err == nil {
 		return Answer{Endpoints: []Endpoint{address(ip, port)}, Source: "address"}, nil
 	}
-	endpoints, err := lookup(ctx, s.dns, host, port)
-	if dnsErr, ok := errors.AsType[*net.DNSError](err); ok && dnsErr.IsNotFound {
+	endpoints, partial, err := lookup(ctx, s.dns, host, port)
+	if isNotFound(err) {
 		return Answer{}, notFound(host, "DNS")
 	}
-	return Answer{Endpoints: endpoints, Source: "DNS"}, err
+	return Answer{Endpoints: endpoints, Source: "DNS", Partial: partial}, err
 }
 
-// lookup asks dns for the addresses of host, which may be an address itself.
-func lookup(ctx context.Context, dns *net.Resolver, host, port string) ([]Endpoint, error) {
-	ips, err := dns.LookupNetIP(ctx, "ip", host)
-	if err != nil {
-		return nil, fmt.Errorf("ask DNS for %s: %w", host, err)
+// lookup asks dns for the addresses of host, which may be an address itself. Both kinds are asked for apart: asked for
+// together, net.Resolver passes over one that failed, and what is missing would look like what is gone.
+func lookup(ctx context.Context, dns *net.Resolver, host, port string) (endpoints []Endpoint, partial bool, err error) {
+	kinds := []string{"ip4", "ip6"}
+	if ip, err := netip.ParseAddr(host); err == nil {
+		return []Endpoint{address(ip, port)}, false, nil
 	}
-	endpoints := make([]Endpoint, len(ips))
-	for i, ip := range ips {
-		endpoints[i] = address(ip, port)
+	found := make([][]netip.Addr, len(kinds))
+	errs := make([]error, len(kinds))
+	parallel(len(kinds), func(i int) { found[i], errs[i] = dns.LookupNetIP(ctx, kinds[i], host) })
+	for i, err := range errs {
+		for _, ip := range found[i] {
+			endpoints = append(endpoints, address(ip, port))
+		}
+		partial = partial || err != nil && !isNotFound(err)
 	}
-	return endpoints, nil
+	switch {
+	case len(endpoints) > 0:
+		return endpoints, partial, nil
+	case isNotFound(errs[0]):
+		err = errs[1] // which is the one that failed, if one did
+	default:
+		err = errs[0]
+	}
+	return nil, false, fmt.Errorf("ask DNS for %s: %w", host, err)
+}
+
+// isNotFound reports whether a host has no address of the kind that was asked for.
+func isNotFound(err error) bool {
+	if dnsErr, ok := errors.AsType[*net.DNSError](err); ok {
+		return dnsErr.IsNotFound
+	}
+	_, otherKind := errors.AsType[*net.AddrError](err)
+	return otherKind
 }
 
 func address(ip netip.Addr, port string) Endpoint {
@@ -78,36 +100,31 @@ func (a *addresses) Resolve(ctx context.Context, host, port string) (Answer, err
 		return answer, err
 	}
 	found := make([][]Endpoint, len(answer.Endpoints))
+	partial := make([]bool, len(answer.Endpoints))
 	errs := make([]error, len(answer.Endpoints))
-	var wg sync.WaitGroup // as many lookups as the target has hosts, and ctx ends them all
-	for i, e := range answer.Endpoints {
-		wg.Go(func() { found[i], errs[i] = a.expand(ctx, e) })
-	}
-	wg.Wait()
+	parallel(len(answer.Endpoints), func(i int) { found[i], partial[i], errs[i] = a.expand(ctx, answer.Endpoints[i]) })
 	answer.Endpoints = slices.Concat(found...)
 	if len(answer.Endpoints) == 0 {
 		// Not ErrNotFound, whatever DNS says: the name is known, and no other resolver is to be asked for it.
-		return Answer{}, fmt.Errorf("%s is %s: %w", host, answer.Source, errors.Join(errs...))
+		return Answer{}, fmt.Errorf("%s is %s: %w; an address in the place of the host would do without DNS", host, answer.Source, errors.Join(errs...))
 	}
-	if errors.Join(errs...) != nil {
-		answer.Partial = true
-	}
+	answer.Partial = answer.Partial || errors.Join(errs...) != nil || slices.Contains(partial, true)
 	if answer.TTL > maxExpandedTTL {
 		answer.TTL = 0
 	}
 	return answer, nil
 }
 
-func (a *addresses) expand(ctx context.Context, e Endpoint) ([]Endpoint, error) {
+func (a *addresses) expand(ctx context.Context, e Endpoint) (endpoints []Endpoint, partial bool, err error) {
 	host, port, err := net.SplitHostPort(e.Addr)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	endpoints, err := lookup(ctx, a.dns, host, port)
+	endpoints, partial, err = lookup(ctx, a.dns, host, port)
 	for i := range endpoints {
 		endpoints[i].Priority, endpoints[i].Weight = e.Priority, e.Weight
 	}
-	return endpoints, err
+	return endpoints, partial, err
 }
 
 func (a *addresses) named() Resolver {

@@ -82,6 +82,7 @@ func (s *Server) serve(pipe net.Conn) {
 func (s *Server) answer(question *dns.Msg) *dns.Msg {
 	reply := new(dns.Msg)
 	reply.SetReply(question)
+	reply.RecursionAvailable = true // else a reply without records passes for one of a server that is not in charge
 	q := question.Question[0]
 	s.mu.Lock()
 	ips := s.hosts[dns.CanonicalName(q.Name)]
