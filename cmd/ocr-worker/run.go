@@ -87,7 +87,12 @@ func config(environment []string) (ocrworker.Config, error) {
 	return cfg, nil
 }
 
-// configWithoutEngines reads the environment for commands that recognize nothing, and so do not need Tesseract.
+// configWithoutEngines reads the environment for commands that recognize nothing, and so do not need Tesseract. They say
+// what they have to say by themselves: the worker's log is left out unless LOG_LEVEL is debug.
 func configWithoutEngines() (ocrworker.Config, error) {
-	return config(append(os.Environ(), "TESSERACT_ENABLED=false"))
+	environment := append(os.Environ(), "TESSERACT_ENABLED=false")
+	if os.Getenv("LOG_LEVEL") != "debug" {
+		environment = append(environment, "LOG_LEVEL=error")
+	}
+	return config(environment)
 }

@@ -7,6 +7,8 @@ import (
 	"errors"
 	"time"
 
+	"github.com/nsqio/go-nsq"
+
 	"github.com/gvpocr/worker/dialer"
 	"github.com/gvpocr/worker/dialer/nsqdial"
 	"github.com/gvpocr/worker/ocrworker/jobs"
@@ -19,7 +21,8 @@ const Topic = "bulk_ocr_file_tasks"
 type Config struct {
 	Dialer   *dialer.Dialer // the caller's to close
 	MongoURI string
-	NSQD     string // where tasks are published; empty for a Client that publishes none
+	NSQD     string      // where tasks are published; empty for a Client that publishes none
+	NSQ      *nsq.Config // TLS, secret and compression towards nsqd; nil = nsqdial's defaults
 }
 
 // Client makes and reads jobs. It is safe for concurrent use; Close ends it.
@@ -36,7 +39,7 @@ func Open(cfg Config) (*Client, error) {
 	c := &Client{}
 	var err error
 	if cfg.NSQD != "" {
-		if c.producer, err = nsqdial.NewProducer(nsqdial.ProducerConfig{Dialer: cfg.Dialer, NSQD: cfg.NSQD}); err != nil {
+		if c.producer, err = nsqdial.NewProducer(nsqdial.ProducerConfig{Dialer: cfg.Dialer, NSQD: cfg.NSQD, NSQ: cfg.NSQ}); err != nil {
 			return nil, err
 		}
 	}

@@ -48,7 +48,7 @@ func (c *Client) Retry(ctx context.Context, id string, o Options) (Retried, erro
 			index = free[i]
 		}
 		published, err := c.retryOne(ctx, f, task{
-			JobID: id, FilePath: f.Path, FileIndex: index, TotalFiles: j.Total, Provider: o.Provider, Languages: o.Languages,
+			Key: newKey(), JobID: id, FilePath: f.Path, FileIndex: index, TotalFiles: j.Total, Provider: o.Provider, Languages: o.Languages,
 			Handwriting: o.Handwriting,
 		})
 		switch {
@@ -72,7 +72,7 @@ func (c *Client) retryOne(ctx context.Context, f Failed, t task) (published bool
 		return false, err
 	}
 	if err := c.publish(ctx, t); err != nil {
-		return false, errors.Join(err, c.putBack(ctx, t.JobID, f))
+		return c.putBack(context.WithoutCancel(ctx), t, f, err)
 	}
 	return true, nil
 }
@@ -117,17 +117,28 @@ func (c *Client) takeBack(ctx context.Context, id string, f Failed) (taken bool,
 	return taken, err
 }
 
-func (c *Client) putBack(ctx context.Context, id string, f Failed) error {
-	return c.store.Do(ctx, "put back an error of "+id, func(ctx context.Context, jobs *mongo.Collection) error {
-		_, err := jobs.UpdateOne(ctx, bson.M{"job_id": id, "checkpoint.processed_files": bson.M{"$ne": f.Path}}, bson.M{
+// putBack puts a file's error back whose task was not published, for the reason given, and notes the task's key, as takeOut
+// does. It reports true if a worker has been quicker.
+func (c *Client) putBack(ctx context.Context, t task, f Failed, why error) (published bool, err error) {
+	err = c.store.Do(ctx, "put back an error of "+t.JobID, func(ctx context.Context, jobs *mongo.Collection) error {
+		result, err := jobs.UpdateOne(ctx, bson.M{
+			"job_id":                           t.JobID,
+			"checkpoint.processed_files":       bson.M{"$ne": f.Path},
+			"checkpoint.processed_message_ids": bson.M{"$ne": t.Key},
+		}, bson.M{
 			"$push": bson.M{"checkpoint.errors": bson.D{
 				{Key: "file", Value: f.File}, {Key: "file_path", Value: f.Path}, {Key: "error", Value: f.Reason}, {Key: "processed_at", Value: f.ProcessedAt},
 			}},
-			"$addToSet": bson.M{"checkpoint.processed_files": f.Path},
+			"$addToSet": bson.M{"checkpoint.processed_files": f.Path, "checkpoint.processed_message_ids": t.Key},
 			"$inc":      bson.M{"consumed_count": 1},
 		})
+		published = err == nil && result.MatchedCount == 0
 		return err
 	})
+	if published {
+		return true, nil
+	}
+	return false, errors.Join(why, err)
 }
 
 // optionsOf fills what o leaves open from the job's document, or else from its results, or else with the defaults.

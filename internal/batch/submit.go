@@ -2,6 +2,8 @@ package batch
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,7 +14,6 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"golang.org/x/sync/errgroup"
 
-	"github.com/gvpocr/worker/dialer"
 	"github.com/gvpocr/worker/dialer/nsqdial"
 )
 
@@ -35,6 +36,17 @@ type task struct {
 	Handwriting    bool     `json:"handwriting"`
 	Attempt        int      `json:"attempt"`
 	EnqueuedAt     string   `json:"enqueued_at"`
+
+	// Key is what workers of this project know the task by in place of its message's id, so that a task that had to be
+	// published twice is counted once, and one that was taken back is not counted at all. Python workers ignore it.
+	Key string `json:"first_message_id"`
+}
+
+// newKey returns a key in the form of nsqd's message ids.
+func newKey() string {
+	var random [8]byte
+	rand.Read(random[:]) // never fails
+	return hex.EncodeToString(random[:])
 }
 
 // publishers is how many tasks are published side by side: each costs a round trip to MongoDB and one to nsqd.
@@ -84,7 +96,7 @@ func (c *Client) Submit(ctx context.Context, paths []string, o Options) (id stri
 	for i, path := range paths {
 		group.Go(func() error {
 			return c.publishCounted(groupCtx, task{
-				JobID: id, FilePath: path, FileIndex: i, TotalFiles: len(paths), Provider: o.Provider, Languages: o.Languages,
+				Key: newKey(), JobID: id, FilePath: path, FileIndex: i, TotalFiles: len(paths), Provider: o.Provider, Languages: o.Languages,
 				Handwriting: o.Handwriting,
 			})
 		})
@@ -103,39 +115,46 @@ func (c *Client) publishCounted(ctx context.Context, t task) error {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), taskTimeout)
 	defer cancel()
-	if err := c.count(ctx, t.JobID, 1); err != nil {
+	if err := c.count(ctx, t.JobID); err != nil {
 		return err
 	}
-	err := c.publish(ctx, t)
-	switch {
-	case err == nil:
-		return nil
-	case notTaken(err):
-		return errors.Join(err, c.count(ctx, t.JobID, -1))
+	if err := c.publish(ctx, t); err != nil {
+		return c.takeOut(context.WithoutCancel(ctx), t, err)
 	}
-	return fmt.Errorf("whether nsqd has taken the task of %s is not known: %w", t.FilePath, err)
+	return nil
 }
 
 // taskTimeout bounds the publishing of one task.
 const taskTimeout = 30 * time.Second
 
-// notTaken reports whether nsqd certainly has not taken a message: it was not reached, or it has refused it.
-func notTaken(err error) bool {
-	_, unreached := errors.AsType[*dialer.DialError](err)
-	_, refused := errors.AsType[*nsqdial.ServerError](err)
-	return unreached || refused
+// takeOut counts a task back that was not published, as far as can be known: nsqd may have taken it and its answer may be
+// lost. So its key is noted, by which workers then finish the task without counting it. It returns why the task was not
+// published, or nil if a worker has been quicker: then it was.
+func (c *Client) takeOut(ctx context.Context, t task, why error) error {
+	taken := false
+	err := c.store.Do(ctx, "take a task out of "+t.JobID, func(ctx context.Context, jobs *mongo.Collection) error {
+		result, err := jobs.UpdateOne(ctx, bson.M{"job_id": t.JobID, "checkpoint.processed_message_ids": bson.M{"$ne": t.Key}}, bson.M{
+			"$inc":      bson.M{"published_count": -1},
+			"$addToSet": bson.M{"checkpoint.processed_message_ids": t.Key},
+		})
+		taken = err == nil && result.MatchedCount == 0
+		return err
+	})
+	if taken {
+		return nil
+	}
+	return errors.Join(why, err)
 }
 
-func (c *Client) count(ctx context.Context, id string, n int) error {
+func (c *Client) count(ctx context.Context, id string) error {
 	return c.store.Do(ctx, "count a task of "+id, func(ctx context.Context, jobs *mongo.Collection) error {
-		_, err := jobs.UpdateOne(ctx, bson.M{"job_id": id}, bson.M{"$inc": bson.M{"published_count": n}})
+		_, err := jobs.UpdateOne(ctx, bson.M{"job_id": id}, bson.M{"$inc": bson.M{"published_count": 1}})
 		return err
 	})
 }
 
 // publish publishes a task. When the connection is lost before nsqd has answered it may have the message, so it is
-// published again: a worker counts a file once however often it is told of it, and a task that is missing would leave the
-// job without an end.
+// published again, under the same key.
 func (c *Client) publish(ctx context.Context, t task) error {
 	t.ProcessingMode = "single"
 	t.EnqueuedAt = time.Now().UTC().Format("2006-01-02T15:04:05.000000")

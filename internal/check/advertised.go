@@ -46,7 +46,7 @@ func (c *checker) identify(ctx context.Context, addr, address string) error {
 		return err
 	}
 	defer line.close()
-	err = nsqdial.Ping(ctx, line.dialer, address, nil)
+	err = nsqdial.Ping(ctx, line.dialer, address, c.cfg.NSQ)
 	if err != nil && line.closedAtOnce() {
 		return fmt.Errorf("it closes the connection at once: a forwarder (such as socat) stands in front of a dead nsqd")
 	}

@@ -15,6 +15,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/nsqio/go-nsq"
+
 	"github.com/gvpocr/worker/dialer"
 	"github.com/gvpocr/worker/internal/services"
 	"github.com/gvpocr/worker/resolve"
@@ -24,8 +26,9 @@ import (
 type Config struct {
 	Dialer   dialer.Config // as the worker's
 	Services []services.Service
-	MongoURI string // whose user is to log in; empty means that nobody does
-	Topic    string // that nsqlookupd is asked for
+	MongoURI string      // whose user is to log in; empty means that nobody does
+	NSQ      *nsq.Config // TLS, secret and compression towards nsqd; nil = nsqdial's defaults
+	Topic    string      // that nsqlookupd is asked for
 }
 
 const (
@@ -148,7 +151,7 @@ func (c *checker) endpoint(ctx context.Context, r *Result, addr string) (adverti
 		return nil
 	}
 	defer line.close()
-	said, err := line.speak(ctx, r.Service, c.cfg.Topic)
+	said, err := line.speak(ctx, r.Service, c.cfg)
 	if !line.connected() {
 		r.add(failedStep(Connect, addr, line.connectError(err)), begin)
 		return nil

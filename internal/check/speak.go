@@ -29,7 +29,7 @@ func (s *said) add(name, text string, since time.Time) {
 
 // speak greets a service in its protocol. The error is the connection's or the protocol's; what came before it is
 // returned too.
-func (l *line) speak(ctx context.Context, s services.Service, topic string) (said, error) {
+func (l *line) speak(ctx context.Context, s services.Service, cfg Config) (said, error) {
 	ctx, cancel := context.WithTimeout(ctx, helloTimeout)
 	defer cancel()
 	var answer said
@@ -39,11 +39,11 @@ func (l *line) speak(ctx context.Context, s services.Service, topic string) (sai
 		err = l.speakMongoDB(ctx, s.Address, &answer)
 	case services.NSQD:
 		begin := time.Now()
-		if err = nsqdial.Ping(ctx, l.dialer, s.Address, nil); err == nil {
+		if err = nsqdial.Ping(ctx, l.dialer, s.Address, cfg.NSQ); err == nil {
 			answer.add(Hello, "NSQ: identified and closed", begin.Add(l.took()))
 		}
 	case services.NSQLookupd:
-		err = l.speakLookupd(ctx, s.Address, topic, &answer)
+		err = l.speakLookupd(ctx, s.Address, cfg.Topic, &answer)
 	case services.HTTP:
 		err = l.speakHTTP(ctx, s.Address, &answer)
 	case services.SMB:

@@ -2,11 +2,16 @@
 package batch_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
+	"net"
+	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -18,6 +23,7 @@ import (
 	"github.com/gvpocr/worker/dialer"
 	"github.com/gvpocr/worker/dialer/nsqdial"
 	"github.com/gvpocr/worker/internal/batch"
+	"github.com/gvpocr/worker/ocrworker/jobs"
 	"github.com/gvpocr/worker/test/backend"
 	"github.com/gvpocr/worker/test/mainserver"
 )
@@ -171,6 +177,10 @@ func TestAJobIsMadeAsTheBackendMakesIt(t *testing.T) {
 			t.Error(err)
 		}
 		delete(m, "enqueued_at")
+		if key, ok := m["first_message_id"].(string); ok != (m["job_id"] == id) || ok && !regexp.MustCompile("^[0-9a-f]{16}$").MatchString(key) {
+			t.Errorf("first_message_id is %v", m["first_message_id"])
+		}
+		delete(m, "first_message_id") // Python workers ignore it
 		if m["job_id"] == id {
 			ours = append(ours, m)
 		} else {
@@ -259,6 +269,7 @@ func TestAFailedFileStaysFailedWhenItsTaskCantBePublished(t *testing.T) {
 		slices.SortFunc(c["errors"].(bson.A), func(a, b any) int {
 			return strings.Compare(a.(bson.M)["file_path"].(string), b.(bson.M)["file_path"].(string))
 		})
+		delete(c, "processed_message_ids") // the key of the task is in it, so that it is not counted if nsqd has it all the same
 		slices.SortFunc(c["processed_files"].(bson.A), func(a, b any) int { return strings.Compare(a.(string), b.(string)) })
 	}
 	if diff := cmp.Diff(before, after); diff != "" {
@@ -276,5 +287,99 @@ func TestATaskThatIsNotPublishedIsNotCounted(t *testing.T) {
 	}
 	if n := s.document(id)["published_count"]; n != int32(0) {
 		t.Errorf("%v tasks are counted that were not published", n)
+	}
+}
+
+// loseAnswers forwards to an nsqd, and cuts each connection when it has passed on a message, before nsqd's answer.
+func loseAnswers(t *testing.T, target string) (addr string) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var running sync.WaitGroup
+	forward := func(in net.Conn) {
+		defer in.Close()
+		out, err := net.Dial("tcp", target)
+		if err != nil {
+			return
+		}
+		defer out.Close()
+		var back sync.WaitGroup
+		defer back.Wait()
+		answers := make(chan struct{})
+		back.Go(func() {
+			defer close(answers)
+			_, _ = io.Copy(in, out)
+		})
+		buffer := make([]byte, 64<<10)
+		for {
+			n, err := in.Read(buffer)
+			if err != nil {
+				return
+			}
+			lose := bytes.Contains(buffer[:n], []byte("PUB "))
+			if lose {
+				in.(*net.TCPConn).SetLinger(0)
+				in.Close() // nothing more gets back
+			}
+			if _, err := out.Write(buffer[:n]); err != nil || lose {
+				_ = out.(*net.TCPConn).CloseWrite()
+				<-answers
+				return
+			}
+		}
+	}
+	running.Go(func() {
+		for {
+			in, err := l.Accept()
+			if err != nil {
+				return
+			}
+			running.Go(func() { forward(in) })
+		}
+	})
+	t.Cleanup(func() {
+		l.Close()
+		running.Wait()
+	})
+	return l.Addr().String()
+}
+
+// nsqd has the message, and nobody can know: it must neither be missing in the counts nor be counted when it comes.
+func TestATaskWhoseAnswerIsLostIsNotCountedWhenItComes(t *testing.T) {
+	s := newScene(t)
+	client, err := batch.Open(batch.Config{Dialer: s.dialer, MongoURI: s.server.MongoURI, NSQD: loseAnswers(t, s.server.NSQDAddr)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	id, err := client.Submit(s.ctx, []string{"a.jpg"}, batch.Options{Provider: "tesseract"})
+	if !errors.Is(err, nsqdial.ErrLost) {
+		t.Fatalf("%v", err)
+	}
+	s.insert("job")
+	if _, err := client.Retry(s.ctx, "job", batch.Options{}); !errors.Is(err, nsqdial.ErrLost) {
+		t.Fatalf("%v", err)
+	}
+	if n := s.document(id)["published_count"]; n != int32(0) {
+		t.Errorf("%v tasks are counted as published", n)
+	}
+	if n := s.document("job")["consumed_count"]; n != int32(6) {
+		t.Errorf("%v files are counted", n)
+	}
+	store, err := jobs.Open(jobs.Config{URI: s.server.MongoURI})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer store.Close(s.ctx)
+	const tries = 3
+	for _, m := range s.messages(2 * tries) {
+		state, err := store.Classify(s.ctx, jobs.File{
+			JobID: m["job_id"].(string), Path: m["file_path"].(string), Index: int(m["file_index"].(float64)), MessageID: m["first_message_id"].(string),
+		})
+		if err != nil || state != jobs.Done {
+			t.Errorf("%v is in state %v for a worker, %v", m, state, err)
+		}
 	}
 }

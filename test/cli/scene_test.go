@@ -4,12 +4,10 @@ import (
 	"context"
 	"flag"
 	"fmt"
-	"io"
 	"net"
 	"os"
 	"regexp"
 	"strings"
-	"sync"
 	"syscall"
 	"time"
 
@@ -26,12 +24,13 @@ type scene struct {
 	env    *testscript.Env
 	server *mainserver.Server
 	names  map[string]string // what to call an address in golden files
+	relays map[string]*relay
 }
 
 type sceneKey struct{}
 
 func newScene(env *testscript.Env) *scene {
-	return &scene{env: env, names: map[string]string{}}
+	return &scene{env: env, names: map[string]string{}, relays: map[string]*relay{}}
 }
 
 func of(ts *testscript.TestScript) *scene { return ts.Value(sceneKey{}).(*scene) }
@@ -96,37 +95,26 @@ func startRelay(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 3 {
 		ts.Fatalf("usage: relay NAME HOST TARGET")
 	}
-	listener, err := net.Listen("tcp", net.JoinHostPort(args[1], "0"))
-	ts.Check(err)
-	var copies sync.WaitGroup
-	forward := func(in net.Conn) {
-		defer in.Close()
-		out, err := net.Dial("tcp", args[2])
-		if err != nil {
-			return
-		}
-		defer out.Close()
-		copies.Go(func() {
-			_, _ = io.Copy(out, in)
-			out.Close()
-		})
-		_, _ = io.Copy(in, out)
+	r := &relay{addr: net.JoinHostPort(args[1], "0"), target: args[2], conns: map[net.Conn]bool{}}
+	ts.Check(r.up())
+	ts.Defer(r.down)
+	s := of(ts)
+	s.relays[args[0]] = r
+	s.call(r.addr, args[0])
+	ts.Setenv(args[0], r.addr)
+}
+
+// cutRelay ends a relay's connections and takes no more (cut NAME), or lets it listen again (! cut NAME).
+func cutRelay(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) != 1 || of(ts).relays[args[0]] == nil {
+		ts.Fatalf("usage: [!] cut RELAY")
 	}
-	copies.Go(func() {
-		for {
-			in, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			copies.Go(func() { forward(in) })
-		}
-	})
-	ts.Defer(func() {
-		listener.Close()
-		copies.Wait()
-	})
-	ts.Setenv(args[0], listener.Addr().String())
-	of(ts).call(listener.Addr().String(), args[0])
+	r := of(ts).relays[args[0]]
+	if neg {
+		ts.Check(r.up())
+		return
+	}
+	r.down()
 }
 
 // freePort sets a variable to a port at which nothing listens: freeport NAME [HOST].

@@ -32,6 +32,7 @@ func TestScripts(t *testing.T) {
 			"halt":       stopService,
 			"resume":     startService,
 			"relay":      startRelay,
+			"cut":        cutRelay,
 			"freeport":   freePort,
 			"until":      until,
 			"freeze":     freeze,
