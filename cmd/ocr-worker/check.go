@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/mattn/go-isatty"
@@ -91,6 +92,9 @@ func checkConfig(names []string) (check.Config, error) {
 			return cfg, fmt.Errorf("%q: say which port, as in %s:27017; only the main server's services have a usual one", name, name)
 		}
 		cfg.Services = append(cfg.Services, s)
+	}
+	if !slices.ContainsFunc(cfg.Services, func(s services.Service) bool { return s.Kind == services.MongoDB && slices.Contains(configured, s) }) {
+		cfg.MongoURI = "" // it leads to another MongoDB than those that are checked
 	}
 	return cfg, nil
 }

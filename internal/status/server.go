@@ -35,24 +35,18 @@ type Server struct {
 	since   time.Time
 	http    *http.Server
 	serving sync.WaitGroup
-	path    string
 }
 
 // Serve begins to answer. The error is that of the file system: there may be no temporary folder to write to.
 func Serve(cfg Config) (*Server, error) {
-	dir := folder()
-	if err := makeFolder(dir); err != nil {
-		return nil, fmt.Errorf("status: %w", err)
+	listener, err := listen(folder())
+	if errors.Is(err, fs.ErrNotExist) {
+		listener, err = listen(folder()) // another worker has ended and removed the folder, which was empty, in between
 	}
-	sweep(dir)
-	var random [4]byte
-	rand.Read(random[:]) // never fails
-	path := filepath.Join(dir, fmt.Sprintf("%d-%s.sock", os.Getpid(), hex.EncodeToString(random[:])))
-	listener, err := net.Listen("unix", path)
 	if err != nil {
 		return nil, fmt.Errorf("status: %w", err)
 	}
-	s := &Server{cfg: cfg, since: time.Now(), path: path}
+	s := &Server{cfg: cfg, since: time.Now()}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /status", s.status)
 	mux.HandleFunc("GET /explain", s.explain)
@@ -63,10 +57,21 @@ func Serve(cfg Config) (*Server, error) {
 	return s, nil
 }
 
+func listen(dir string) (net.Listener, error) {
+	if err := makeFolder(dir); err != nil {
+		return nil, err
+	}
+	sweep(dir)
+	var random [4]byte
+	rand.Read(random[:]) // never fails
+	return net.Listen("unix", filepath.Join(dir, fmt.Sprintf("%d-%s.sock", os.Getpid(), hex.EncodeToString(random[:]))))
+}
+
 // Close stops answering, removes the socket and waits. A second Close does nothing.
 func (s *Server) Close() error {
 	err := s.http.Close() // the listener removes its file
 	s.serving.Wait()
+	_ = os.Remove(folder()) // fails while other workers have sockets there
 	return err
 }
 

@@ -119,17 +119,23 @@ func TestOneServiceOfAKindIsEnough(t *testing.T) {
 }
 
 func TestSeveralWorkersAreToldApart(t *testing.T) {
-	shortTemp(t)
+	dir := shortTemp(t)
 	one, _ := serve(t, "one", "127.0.0.1:1")
-	serve(t, "two", "127.0.0.1:1")
-	if all, two := find(t, ""), find(t, "two"); len(all) != 2 || len(two) != 1 || two[0].ID != "two" {
-		t.Errorf("%d in all, %+v", len(all), two)
+	two, _ := serve(t, "two", "127.0.0.1:1")
+	if all, named := find(t, ""), find(t, "two"); len(all) != 2 || len(named) != 1 || named[0].ID != "two" {
+		t.Errorf("%d in all, %+v", len(all), named)
 	}
 	if err := errors.Join(one.Close(), one.Close()); err != nil {
 		t.Errorf("a second Close: %v", err)
 	}
 	if _, err := status.Find(t.Context(), "one"); !errors.Is(err, status.ErrNone) {
 		t.Errorf("after Close: %v", err)
+	}
+	if err := two.Close(); err != nil {
+		t.Error(err)
+	}
+	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
+		t.Errorf("%v is left, %v", left, err)
 	}
 }
 
@@ -148,8 +154,7 @@ func TestALongTemporaryFolderIsNoHindrance(t *testing.T) {
 
 func TestAFolderThatOthersMayEnterIsNotTrusted(t *testing.T) {
 	dir := shortTemp(t)
-	s, _ := serve(t, "one", "127.0.0.1:1")
-	s.Close()
+	serve(t, "one", "127.0.0.1:1")
 	folders, err := filepath.Glob(filepath.Join(dir, "ocr-worker-*"))
 	if err != nil || len(folders) != 1 {
 		t.Fatal(folders, err)
