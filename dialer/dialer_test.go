@@ -10,6 +10,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -332,11 +333,14 @@ func TestADialRidesOutADeadNameServer(t *testing.T) {
 }
 
 type flakyResolver struct {
+	mu              sync.Mutex
 	failures, calls int
 	err             error // nil = some error
 }
 
 func (f *flakyResolver) Resolve(_ context.Context, _, port string) (resolve.Answer, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	f.calls++
 	if f.calls <= f.failures {
 		if f.err != nil {
@@ -359,7 +363,9 @@ func TestOnceAnEndpointWasKnownNoDNSErrorComesOutOfADial(t *testing.T) {
 		if _, err := b.dial(t.Context(), "db:1"); err != nil {
 			t.Fatal(err)
 		}
+		answers.mu.Lock()
 		answers.err, answers.failures = dead, 1000
+		answers.mu.Unlock()
 		_, err := b.dial(t.Context(), "db:1")
 		if _, ok := errors.AsType[*net.DNSError](err); ok || err == nil || !strings.Contains(err.Error(), dead.Err) {
 			t.Errorf("known before: %v, reaches a *net.DNSError: %v", err, ok)

@@ -78,7 +78,7 @@ func checkConfig(names []string) (check.Config, error) {
 	if err != nil {
 		return check.Config{}, err
 	}
-	cfg := check.Config{Dialer: dial, MongoURI: worker.MongoURI, Topic: batch.Topic}
+	cfg := check.Config{Dialer: dial, MongoURI: worker.MongoURI, NSQ: worker.NSQ, Topic: batch.Topic}
 	configured := append(services.Of(worker), services.Files(os.Environ())...)
 	if len(names) == 0 && len(configured) == 0 {
 		names = []string{"mongodb-proxy", "nsqd-proxy", "nsqlookupd-proxy"}

@@ -16,7 +16,7 @@ func withJobs(f func(c *batch.Client, cfg ocrworker.Config) error) error {
 		return err
 	}
 	defer cfg.Dialer.Close()
-	c, err := batch.Open(batch.Config{Dialer: cfg.Dialer, MongoURI: cfg.MongoURI, NSQD: cfg.NSQD})
+	c, err := batch.Open(batch.Config{Dialer: cfg.Dialer, MongoURI: cfg.MongoURI, NSQD: cfg.NSQD, NSQ: cfg.NSQ})
 	if err != nil {
 		return err
 	}
