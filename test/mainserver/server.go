@@ -52,6 +52,14 @@ type Config struct {
 	// MaxMsgSize is the largest message that nsqd takes, in bytes. Zero means its default, 1 MiB.
 	MaxMsgSize int64
 
+	// SyncEvery is after how many messages nsqd flushes its queues on disk. Zero means its default, 2500.
+	SyncEvery int64
+
+	// NSQDAddr, NSQDHTTPAddr, LookupdTCPAddr and LookupdHTTPAddr are where nsqd and nsqlookupd listen, host:port. Empty
+	// means a loopback port of the system's choice. An nsqlookupd that is not started here is elsewhere: LookupdTCPAddr
+	// is where nsqd registers.
+	NSQDAddr, NSQDHTTPAddr, LookupdTCPAddr, LookupdHTTPAddr string
+
 	// Mongo configures MongoDB. Without a User it has gvpocr_admin with the password gvp@123; without a Dir, one in Dir.
 	Mongo mongotest.Config
 
@@ -98,7 +106,7 @@ func Start(ctx context.Context, cfg Config) (*Server, error) {
 	if cfg.Mongo.User == "" {
 		cfg.Mongo.User, cfg.Mongo.Password = "gvpocr_admin", "gvp@123"
 	}
-	s := &Server{cfg: cfg, running: map[string]service{}}
+	s := &Server{cfg: cfg, lookupdTCP: cfg.LookupdTCPAddr, running: map[string]service{}}
 	if cfg.Dir == "" {
 		dir, err := os.MkdirTemp("", "mainserver")
 		if err != nil {
