@@ -90,7 +90,10 @@ func (j Job) Done() bool {
 const mainServer = "main-server"
 
 // Connect returns a Backend of the main server whose MongoDB is at mongoURI and whose nsqd is at nsqdAddr.
-func Connect(mongoURI, nsqdAddr string) (*Backend, error) {
+func Connect(mongoURI, nsqdAddr string) (*Backend, error) { return ConnectBy(nil, mongoURI, nsqdAddr) }
+
+// ConnectBy is Connect with a dial function, for a main server that the machine's own network does not reach.
+func ConnectBy(dial DialFunc, mongoURI, nsqdAddr string) (*Backend, error) {
 	parsed, err := connstring.Parse(mongoURI)
 	if err != nil {
 		return nil, err
@@ -104,7 +107,7 @@ func Connect(mongoURI, nsqdAddr string) (*Backend, error) {
 	if err != nil {
 		return nil, err
 	}
-	d, err := dialer.New(dialer.Config{Resolver: resolve.Chain(names, resolve.System(nil))})
+	d, err := dialer.New(dialer.Config{Resolver: resolve.Chain(names, resolve.System(nil)), DialFunc: dial})
 	if err != nil {
 		return nil, err
 	}
@@ -118,6 +121,9 @@ func Connect(mongoURI, nsqdAddr string) (*Backend, error) {
 	}
 	return &Backend{client, client.Database("gvpocr").Collection("bulk_jobs"), d, producer}, nil
 }
+
+// DialFunc opens a connection to ip:port.
+type DialFunc func(ctx context.Context, network, address string) (net.Conn, error)
 
 // Close disconnects.
 func (b *Backend) Close() error {
