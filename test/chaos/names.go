@@ -2,7 +2,10 @@ package main
 
 import (
 	"fmt"
+	"slices"
+	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/miekg/dns"
 
@@ -12,19 +15,23 @@ import (
 // domain is where workers that are told of no address look for the main server.
 const domain = "main.test."
 
-// nameServer has the SRV records of a main server, and counts what it is asked.
+// nameServer has the SRV records of a main server, and notes when it is asked.
 type nameServer struct {
 	*testdns.Loopback
 	zone   atomic.Pointer[testdns.Zone]
 	silent atomic.Bool
-	asked  atomic.Int64
+
+	mu    sync.Mutex // guards asked
+	asked []time.Time
 }
 
 func newNameServer(ip string) (*nameServer, error) {
 	n := &nameServer{}
 	n.move(ip)
 	answer := dns.HandlerFunc(func(w dns.ResponseWriter, q *dns.Msg) {
-		n.asked.Add(1)
+		n.mu.Lock()
+		n.asked = append(n.asked, time.Now())
+		n.mu.Unlock()
 		if !n.silent.Load() {
 			n.zone.Load().ServeDNS(w, q)
 		}
@@ -45,6 +52,13 @@ func (n *nameServer) move(ip string) {
 	}
 	zone := testdns.NewZone(lines...)
 	n.zone.Store(&zone)
+}
+
+// between returns when it was asked between two times.
+func (n *nameServer) between(from, to time.Time) []time.Time {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return slices.DeleteFunc(slices.Clone(n.asked), func(t time.Time) bool { return t.Before(from) || t.After(to) })
 }
 
 // close ends it. A nil one is none.

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"runtime"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -20,12 +21,21 @@ type namespace struct {
 
 // newNamespace makes a namespace. It lasts until close, or as long as there are processes in it.
 func newNamespace() (*namespace, error) {
+	n, err := onThread(func() error { return unix.Unshare(unix.CLONE_NEWNET) })
+	if err != nil {
+		return nil, fmt.Errorf("network namespaces can't be made here (they need root): %w", err)
+	}
+	return n, n.ip("link set lo up")
+}
+
+// onThread makes a thread that does nothing but calls, once it has entered its namespace.
+func onThread(enter func() error) (*namespace, error) {
 	n := &namespace{calls: make(chan func())}
 	entered := make(chan error)
 	go func() {
 		// Never unlocked, so that the thread ends with the goroutine: no other may run on it.
 		runtime.LockOSThread()
-		err := unix.Unshare(unix.CLONE_NEWNET)
+		err := enter()
 		entered <- err
 		if err != nil {
 			return
@@ -34,16 +44,20 @@ func newNamespace() (*namespace, error) {
 			call()
 		}
 	}()
-	if err := <-entered; err != nil {
-		return nil, fmt.Errorf("network namespaces can't be made here (they need root): %w", err)
-	}
-	return n, n.ip("link set lo up")
+	return n, <-entered
 }
+
+// machine is the thread of the machine's own network, which stays. Processes end with the thread that has started them
+// (see childOf), and any other thread may end.
+var machine = sync.OnceValue(func() *namespace {
+	n, _ := onThread(func() error { return nil })
+	return n
+})
 
 // do runs f on a thread that is in the namespace: what it starts or opens is there too.
 func (n *namespace) do(f func() error) error {
 	if n == nil {
-		return f()
+		n = machine()
 	}
 	done := make(chan error)
 	n.calls <- func() { done <- f() }

@@ -32,7 +32,8 @@ var scenarios = []scenario{
 	},
 	{
 		name: "nsqd-killed-memory", about: "nsqd is killed with its default memory queue: what that held is lost, and nothing else",
-		fault: killNSQDWithMemory,
+		fault:  killNSQDWithMemory,
+		within: noticed,
 	},
 	{
 		name: "no-nsqlookupd", about: "nsqlookupd is gone for the whole job", inCI: true,
@@ -81,19 +82,19 @@ var scenarios = []scenario{
 	},
 	{
 		name: "link-cut", about: "the server's cable is pulled, and plugged in again",
-		setup:  setup{namespaces: true},
+		setup:  setup{namespaces: true, nsqd: mainserver.Config{MsgTimeout: 5 * time.Second}},
 		fault:  cutLink,
 		within: noticed,
 	},
 	{
 		name: "one-way-cut", about: "packets get lost in one direction only",
-		setup:  setup{namespaces: true},
+		setup:  setup{namespaces: true, nsqd: mainserver.Config{MsgTimeout: 5 * time.Second}},
 		fault:  cutOneWay,
 		within: noticed,
 	},
 	{
 		name: "half-open", about: "the workers' machine gets another address: its connections stay open, and hear nothing any more",
-		setup:   setup{namespaces: true},
+		setup:   setup{namespaces: true, nsqd: mainserver.Config{MsgTimeout: 5 * time.Second}},
 		fault:   moveWorkers,
 		within:  30 * time.Second,
 		fromCut: true,
@@ -106,7 +107,7 @@ var scenarios = []scenario{
 	},
 	{
 		name: "resets", about: "all connections are reset every few seconds", inCI: true,
-		setup:  setup{relayed: true},
+		setup:  setup{relayed: true, nsqd: mainserver.Config{MsgTimeout: 5 * time.Second}},
 		fault:  resets,
 		within: noticed,
 	},
@@ -213,7 +214,15 @@ func killNSQDWithMemory(ctx context.Context, r *run) error {
 		return errors.New("nsqd has nothing in memory that could be lost")
 	}
 	r.jobs[0].missing = q.inMemory
-	return killNSQD(ctx, r)
+	// What comes after has to be done as ever.
+	next, err := r.submit(ctx, 60)
+	if err != nil {
+		return err
+	}
+	if err := killNSQD(ctx, r); err != nil {
+		return err
+	}
+	return r.publish(ctx, r.server, next, 0, len(next.paths))
 }
 
 func killMongoDB(low, high time.Duration) func(context.Context, *run) error {
