@@ -40,19 +40,18 @@ func (r *run) judge(ctx context.Context, o *outcome) error {
 		if f.ended.IsZero() {
 			continue
 		}
-		from := f.ended
-		if r.fromCut {
-			from = f.began
-		}
-		first, fresh := latency(events, from)
+		first, fresh := latency(events, f.ended)
 		r.say("after %s: first result %s, first of a task begun since %s", f.name, seconds(first), seconds(fresh))
 		o.first, o.fresh = max(o.first, first), max(o.fresh, fresh)
 		switch {
 		case r.within == 0:
 		case fresh < 0:
 			o.problem("no task was begun after %s had ended: the job is too small", f.name)
-		case fresh > r.within:
+		case !r.fromCut && fresh > r.within:
 			o.problem("%s: the first result of a task begun since came after %s, want %s", f.name, seconds(fresh), seconds(r.within))
+		case r.fromCut && fresh+f.ended.Sub(f.began) > r.within:
+			o.problem("%s: the first result of a task begun after it came %s after its beginning, want %s", f.name,
+				seconds(fresh+f.ended.Sub(f.began)), seconds(r.within))
 		}
 	}
 	if r.check != nil {

@@ -13,7 +13,7 @@ import (
 func mixture(lasts time.Duration) scenario {
 	return scenario{
 		name:  "mixture",
-		setup: setup{relayed: true, tasks: 300, nsqd: mainserver.Config{MemQueueSize: -1, SyncEvery: 1, MsgTimeout: 5 * time.Second}},
+		setup: setup{relayed: true, tasks: 300, limits: mainserver.Config{MemQueueSize: -1, SyncEvery: 1, MsgTimeout: 5 * time.Second}},
 		whole: func(ctx context.Context, r *run) error { return r.mix(ctx, lasts) },
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -22,6 +23,8 @@ type process struct {
 	log    string        // path of what it writes to its error output
 	exited chan struct{} // closed when it has ended
 	killed bool          // on purpose
+	in     io.Writer
+	says   chan string // what it answers
 }
 
 // The environment of a process that plays a role.
@@ -29,6 +32,7 @@ const (
 	roleVariable   = "CHAOS_ROLE"
 	configVariable = "CHAOS_CONFIG" // JSON
 	readyLine      = "READY"
+	okLine         = "OK" // the answer to a command
 )
 
 // spawn starts a process in a namespace (nil is the machine's own network), and returns when it says that it is ready.
@@ -50,7 +54,7 @@ func spawn(ctx context.Context, at *namespace, role, name, dir string, config an
 		return nil, err
 	}
 	defer log.Close()
-	p := &process{name: name, cmd: exec.Command(self), log: log.Name(), exited: make(chan struct{})}
+	p := &process{name: name, cmd: exec.Command(self), log: log.Name(), exited: make(chan struct{}), says: make(chan string, 10)}
 	p.cmd.Env = slices.Concat([]string{
 		"PATH=" + os.Getenv("PATH"), "HOME=" + os.Getenv("HOME"), "TMPDIR=" + dir, "GORACE=halt_on_error=1",
 		roleVariable + "=" + role, configVariable + "=" + string(text),
@@ -61,23 +65,26 @@ func spawn(ctx context.Context, at *namespace, role, name, dir string, config an
 	if err != nil {
 		return nil, err
 	}
+	if p.in, err = p.cmd.StdinPipe(); err != nil {
+		return nil, err
+	}
 	if err := at.do(p.cmd.Start); err != nil {
 		return nil, fmt.Errorf("start %s: %w", name, err)
 	}
-	ready := make(chan bool, 1)
 	go func() {
-		lines := bufio.NewScanner(out)
-		ready <- lines.Scan() && lines.Text() == readyLine
-		for lines.Scan() { // until its end, which Wait must not come before
+		for lines := bufio.NewScanner(out); lines.Scan(); { // until its end, which Wait must not come before
+			p.says <- lines.Text()
 		}
 		_ = p.cmd.Wait() // its code is asked for by end
 		close(p.exited)
 	}()
 	select {
-	case ok := <-ready:
-		if ok {
+	case line := <-p.says:
+		if line == readyLine {
 			return p, nil
 		}
+		err = fmt.Errorf("it said %q", line)
+	case <-p.exited:
 		err = errors.New("it ended at once")
 	case <-ctx.Done():
 		err = ctx.Err()
@@ -92,6 +99,22 @@ func (p *process) signal(s syscall.Signal) error {
 		return fmt.Errorf("%s: %v: %w", p.name, s, err)
 	}
 	return nil
+}
+
+// ask gives a service a command and waits until it has obeyed.
+func (p *process) ask(command string) error {
+	if _, err := fmt.Fprintln(p.in, command); err != nil {
+		return err
+	}
+	select {
+	case answer := <-p.says:
+		if answer != okLine {
+			return fmt.Errorf("%s: %s: %s", p.name, command, answer)
+		}
+		return nil
+	case <-p.exited:
+		return fmt.Errorf("%s: %s: it has ended", p.name, command)
+	}
 }
 
 // kill ends it as the kernel does when memory runs out.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
@@ -55,8 +56,37 @@ func playService(ctx context.Context, config []byte) error {
 		return err
 	}
 	fmt.Println(readyLine)
+	go obey(server) // it ends with the process: a read of standard input can't be ended
 	<-ctx.Done()
 	return server.Close()
+}
+
+// The commands that MongoDB's process takes.
+const (
+	stepDown    = "step down"
+	killPrimary = "kill primary"
+	revive      = "revive"
+)
+
+func obey(server *mainserver.Server) {
+	for lines := bufio.NewScanner(os.Stdin); lines.Scan(); {
+		var err error
+		switch lines.Text() {
+		case stepDown:
+			err = server.StepDown()
+		case killPrimary:
+			_, err = server.KillPrimary()
+		case revive:
+			err = server.Revive()
+		default:
+			err = errors.New("no such command")
+		}
+		if err != nil {
+			fmt.Println(err)
+			continue
+		}
+		fmt.Println(okLine)
+	}
 }
 
 // playWorker runs the worker as its command does, but for the engine. No goroutine may be left at its end.

@@ -131,13 +131,13 @@ func (r *run) prepare(ctx context.Context) error {
 	if r.link != nil {
 		at = r.link.server
 	}
-	r.server = newServer(ip, at, filepath.Join(r.dir, "server"), r.nsqd)
+	r.server = newServer(ip, at, filepath.Join(r.dir, "server"), r.limits)
 	running := slices.DeleteFunc(slices.Clone(services), func(s string) bool { return s == r.without })
 	if err := r.server.start(ctx, running...); err != nil {
 		return err
 	}
 	if r.twoServers {
-		r.second = newServer(block+"2", nil, filepath.Join(r.dir, "second"), r.nsqd)
+		r.second = newServer(block+"2", nil, filepath.Join(r.dir, "second"), r.limits)
 		if err := r.second.start(ctx, nsqLookupd, nsqd); err != nil {
 			return err
 		}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/gvpocr/worker/test/mainserver"
+	"github.com/gvpocr/worker/test/mongotest"
 )
 
 // scenario is a job, and what happens while it is done.
@@ -19,8 +20,8 @@ type scenario struct {
 	// whole takes the place of the usual story: submit, start workers, wait for the first result, fault.
 	whole func(ctx context.Context, r *run) error
 
-	// within is what the first result of a task that is begun after a fault's end may take from there; fromCut counts
-	// from the fault's beginning instead. Zero means that it does not matter.
+	// within is what the first result of a task that is begun after a fault's end may take, from there; with fromCut, from
+	// the fault's beginning. Zero means that it does not matter.
 	within  time.Duration
 	fromCut bool
 
@@ -36,7 +37,7 @@ type setup struct {
 	workerCount int               // default 2
 	concurrency int               // of each worker; default 2
 	engine      engineConfig      // pages take 50 to 250 ms by default
-	nsqd        mainserver.Config // its limits
+	limits      mainserver.Config // of nsqd and MongoDB
 	without     string            // a service that never starts
 	env         []string          // of workers, beside the usual
 
@@ -57,6 +58,15 @@ func (s *setup) applyDefaults() {
 
 // onDisk makes nsqd write each message to disk before it says that it has it.
 var onDisk = mainserver.Config{MemQueueSize: -1, SyncEvery: 1}
+
+// electionTime is how long a replica set has no primary.
+const electionTime = time.Second
+
+// threeMembers is a replica set whose members have names that only the main server knows.
+var threeMembers = mainserver.Config{Mongo: mongotest.Config{
+	ReplicaSet: "gvpocr", ElectionTime: electionTime,
+	Members: []string{"gvpocr-mongo-0:27017", "gvpocr-mongo-1:27018", "gvpocr-mongo-2:27019"},
+}}
 
 // noticed is what the return of a service may take to be noticed.
 const noticed = 2 * time.Second

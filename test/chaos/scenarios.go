@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -26,7 +27,7 @@ var scenarios = []scenario{
 	},
 	{
 		name: "nsqd-killed", about: "nsqd is killed; it keeps every message on disk (mem-queue-size 0, sync-every 1)", inCI: true,
-		setup:  setup{nsqd: onDisk},
+		setup:  setup{limits: onDisk},
 		fault:  killNSQD,
 		within: noticed,
 	},
@@ -61,13 +62,21 @@ var scenarios = []scenario{
 			return killMongoDB(r.opts.outage, r.opts.outage)(ctx, r)
 		},
 		within: noticed,
-		check:  onceRecognized,
+		check:  pausedOnce,
 	},
 	{
 		name: "mongodb-frozen", about: "MongoDB is frozen (it accepts and does not answer) and thawed",
 		fault:  freezeMongoDB,
 		within: noticed,
-		check:  onceRecognized,
+		check:  pausedSoon,
+	},
+	{
+		name: "primary-moves", about: "the primary of a replica set of three steps down or dies; its members have names that only the main server knows",
+		setup:   setup{limits: threeMembers},
+		fault:   movePrimary,
+		within:  electionTime + noticed,
+		fromCut: true,
+		check:   onceRecognized,
 	},
 	{
 		name: "all-away", about: "all services are shut down for a minute (-outage)",
@@ -76,27 +85,29 @@ var scenarios = []scenario{
 	},
 	{
 		name: "all-killed", about: "all services are killed at once and away for a minute (-outage); nsqd keeps every message on disk",
-		setup:  setup{nsqd: onDisk},
+		setup:  setup{limits: onDisk},
 		fault:  allAway(true),
 		within: noticed,
 	},
 	{
 		name: "link-cut", about: "the server's cable is pulled, and plugged in again",
-		setup:  setup{namespaces: true, nsqd: mainserver.Config{MsgTimeout: 5 * time.Second}},
-		fault:  cutLink,
-		within: noticed,
+		setup:   setup{namespaces: true, limits: mainserver.Config{MsgTimeout: 5 * time.Second}},
+		fault:   cutLink,
+		within:  halfOpen,
+		fromCut: true,
 	},
 	{
 		name: "one-way-cut", about: "packets get lost in one direction only",
-		setup:  setup{namespaces: true, nsqd: mainserver.Config{MsgTimeout: 5 * time.Second}},
-		fault:  cutOneWay,
-		within: noticed,
+		setup:   setup{namespaces: true, limits: mainserver.Config{MsgTimeout: 5 * time.Second}},
+		fault:   cutOneWay,
+		within:  halfOpen,
+		fromCut: true,
 	},
 	{
 		name: "half-open", about: "the workers' machine gets another address: its connections stay open, and hear nothing any more",
-		setup:   setup{namespaces: true, nsqd: mainserver.Config{MsgTimeout: 5 * time.Second}},
+		setup:   setup{namespaces: true, limits: mainserver.Config{MsgTimeout: 5 * time.Second}},
 		fault:   moveWorkers,
-		within:  30 * time.Second,
+		within:  halfOpen,
 		fromCut: true,
 	},
 	{
@@ -107,7 +118,7 @@ var scenarios = []scenario{
 	},
 	{
 		name: "resets", about: "all connections are reset every few seconds", inCI: true,
-		setup:  setup{relayed: true, nsqd: mainserver.Config{MsgTimeout: 5 * time.Second}},
+		setup:  setup{relayed: true, limits: mainserver.Config{MsgTimeout: 5 * time.Second}},
 		fault:  resets,
 		within: noticed,
 	},
@@ -124,19 +135,19 @@ var scenarios = []scenario{
 	},
 	{
 		name: "worker-killed", about: "a worker is killed, and another takes its place", inCI: true,
-		setup:  setup{nsqd: mainserver.Config{MsgTimeout: 3 * time.Second}},
+		setup:  setup{limits: mainserver.Config{MsgTimeout: 3 * time.Second}},
 		fault:  killWorker,
 		within: noticed,
 	},
 	{
 		name: "worker-frozen", about: "a worker is frozen for longer than nsqd's message time-out, and thawed",
-		setup:  setup{nsqd: mainserver.Config{MsgTimeout: 2 * time.Second}},
+		setup:  setup{limits: mainserver.Config{MsgTimeout: 2 * time.Second}},
 		fault:  freezeWorker,
 		within: noticed,
 	},
 	{
 		name: "slow-handler", about: "some pages take longer than nsqd's message time-out",
-		setup: setup{tasks: 80, nsqd: mainserver.Config{MsgTimeout: 2 * time.Second}, engine: engineConfig{Long: 7 * time.Second, LongNth: 10}},
+		setup: setup{tasks: 80, limits: mainserver.Config{MsgTimeout: 2 * time.Second}, engine: engineConfig{Long: 7 * time.Second, LongNth: 10}},
 		check: func(ctx context.Context, r *run, o *outcome, events []event) error {
 			q, err := r.server.queue(ctx, backend.Topic)
 			if err == nil && q.TimedOut+q.Requeued > 0 {
@@ -148,11 +159,15 @@ var scenarios = []scenario{
 	{
 		name: "too-slow-handler", about: "some pages take longer than nsqd's max-msg-timeout, so that they are delivered again while they are read",
 		setup: setup{
-			tasks: 80, nsqd: mainserver.Config{MsgTimeout: time.Second, MaxMsgTimeout: 3 * time.Second},
+			tasks: 80, limits: mainserver.Config{MsgTimeout: time.Second, MaxMsgTimeout: 3 * time.Second},
 			engine: engineConfig{Long: 8 * time.Second, LongNth: 20},
 		},
 	},
 }
+
+// halfOpen is what it may take from a cut on where connections stay open, and hear nothing: their ends notice by their
+// keepalive and heartbeats.
+const halfOpen = 30 * time.Second
 
 // restartNSQD stops nsqd, which writes down what it has, and starts it on a port after a while. The fault ends when nsqd
 // accepts and, on another port, nsqlookupd lists it.
@@ -162,7 +177,7 @@ func restartNSQD(port int) func(context.Context, *run) error {
 		if err := r.server.stop(nsqd); err != nil {
 			return err
 		}
-		if err := wait(ctx, r.between(0, 3*time.Second)); err != nil {
+		if err := wait(ctx, r.between(0, 10*time.Second)); err != nil {
 			return err
 		}
 		moves := r.server.nsqdPort != port
@@ -183,7 +198,7 @@ func restartNSQD(port int) func(context.Context, *run) error {
 func killNSQD(ctx context.Context, r *run) error {
 	mended := r.breaks("nsqd is killed")
 	r.server.kill(nsqd)
-	if err := wait(ctx, r.between(0, 3*time.Second)); err != nil {
+	if err := wait(ctx, r.between(0, 10*time.Second)); err != nil {
 		return err
 	}
 	if err := r.server.start(ctx, nsqd); err != nil {
@@ -195,7 +210,7 @@ func killNSQD(ctx context.Context, r *run) error {
 
 // killNSQDWithMemory kills nsqd when its /stats stand still, so that what they show in memory is what gets lost.
 func killNSQDWithMemory(ctx context.Context, r *run) error {
-	if err := r.server.pauseQueue(ctx); err != nil {
+	if err := r.server.pauseQueue(ctx, true); err != nil {
 		return err
 	}
 	err := eventually(ctx, "nothing is in flight", func() bool {
@@ -222,7 +237,10 @@ func killNSQDWithMemory(ctx context.Context, r *run) error {
 	if err := killNSQD(ctx, r); err != nil {
 		return err
 	}
-	return r.publish(ctx, r.server, next, 0, len(next.paths))
+	return errors.Join(
+		r.server.pauseQueue(ctx, false),
+		r.publish(ctx, r.server, next, 0, len(next.paths)),
+	)
 }
 
 func killMongoDB(low, high time.Duration) func(context.Context, *run) error {
@@ -254,6 +272,26 @@ func freezeMongoDB(ctx context.Context, r *run) error {
 	}
 	mended()
 	return nil
+}
+
+func movePrimary(ctx context.Context, r *run) error {
+	mongo := r.server.running[mongoDB]
+	if r.rand.IntN(2) == 0 {
+		mended := r.breaks("the primary steps down")
+		err := mongo.ask(stepDown)
+		mended()
+		return err
+	}
+	mended := r.breaks("the primary is killed")
+	if err := mongo.ask(killPrimary); err != nil {
+		return err
+	}
+	mended()
+	if err := wait(ctx, r.between(2*time.Second, 4*time.Second)); err != nil {
+		return err
+	}
+	r.say("it is back")
+	return mongo.ask(revive)
 }
 
 func allAway(killed bool) func(context.Context, *run) error {
@@ -430,6 +468,42 @@ func onceRecognized(_ context.Context, r *run, o *outcome, _ []event) error {
 		o.problem("%d pages were recognized twice", twice)
 	}
 	return err
+}
+
+// pausedOnce checks what an outage of MongoDB does that is longer than the 10 s of an operation: the log of each worker says once that intake is paused, and once
+// that it goes on; no page is recognized twice, and no task goes back to the queue twice.
+func pausedOnce(ctx context.Context, r *run, o *outcome, events []event) error {
+	for what, msg := range map[string]string{"is paused": "MongoDB is away: intake is paused", "goes on": "MongoDB is back: intake goes on"} {
+		said := count(events, msg)
+		for _, w := range r.workers {
+			if said[w.id] != 1 {
+				o.problem("%s says %d times that intake %s", w.id, said[w.id], what)
+			}
+		}
+	}
+	back := map[string]int{}
+	for _, e := range events {
+		if strings.HasPrefix(e.Msg, "task goes back to the queue") {
+			back[e.File]++
+		}
+	}
+	for file, n := range back {
+		if n > 1 {
+			o.problem("%s went back to the queue %d times", file, n)
+		}
+	}
+	return onceRecognized(ctx, r, o, events)
+}
+
+// pausedSoon is pausedOnce, and that a MongoDB that accepts and does not answer is noticed.
+func pausedSoon(ctx context.Context, r *run, o *outcome, events []event) error {
+	for _, e := range events {
+		after := e.Time.Sub(r.faults[0].began)
+		if e.Msg == "MongoDB is away: intake is paused" && after > 12*time.Second {
+			o.problem("%s paused its intake %s after MongoDB froze, want 12 s", e.worker, seconds(after))
+		}
+	}
+	return pausedOnce(ctx, r, o, events)
 }
 
 // find returns the scenarios of these names, or all.

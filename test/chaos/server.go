@@ -46,7 +46,7 @@ type server struct {
 	ip       string
 	at       *namespace
 	dir      string
-	limits   mainserver.Config // of nsqd
+	limits   mainserver.Config // of nsqd and MongoDB
 	nsqdPort int
 	running  map[string]*process
 	client   *http.Client
@@ -65,7 +65,11 @@ func newServer(ip string, at *namespace, dir string, limits mainserver.Config) *
 func (s *server) address(port int) string { return net.JoinHostPort(s.ip, strconv.Itoa(port)) }
 
 func (s *server) mongoURI() string {
-	return "mongodb://gvpocr_admin:gvp%40123@" + s.address(mongoPort) + "/?directConnection=true"
+	uri := "mongodb://gvpocr_admin:gvp%40123@" + s.address(mongoPort) + "/"
+	if set := s.limits.Mongo.ReplicaSet; set != "" {
+		uri += "?replicaSet=" + set
+	}
+	return uri
 }
 
 // start starts services, each as a process, and returns when they accept connections.
@@ -170,9 +174,13 @@ func (s *server) prepareQueue(ctx context.Context) error {
 	)
 }
 
-// pauseQueue makes nsqd deliver nothing any more.
-func (s *server) pauseQueue(ctx context.Context) error {
-	return s.nsqdHTTP(ctx, "POST", "/channel/pause?topic="+backend.Topic+"&channel="+channelOfTasks, nil, nil)
+// pauseQueue makes nsqd deliver nothing any more, or deliver again. It remembers that over a restart.
+func (s *server) pauseQueue(ctx context.Context, paused bool) error {
+	action := "unpause"
+	if paused {
+		action = "pause"
+	}
+	return s.nsqdHTTP(ctx, "POST", "/channel/"+action+"?topic="+backend.Topic+"&channel="+channelOfTasks, nil, nil)
 }
 
 // publish publishes all bodies or none. None has a line break.
