@@ -10,7 +10,6 @@ import (
 
 // judge compares what there is with what there has to be.
 func (r *run) judge(ctx context.Context, o *outcome) error {
-	o.problems = append(o.problems, r.also...)
 	for _, j := range r.jobs {
 		d, err := r.document(ctx, j)
 		if err != nil {
@@ -52,6 +51,12 @@ func (r *run) judge(ctx context.Context, o *outcome) error {
 		case r.fromCut && fresh+f.ended.Sub(f.began) > r.within:
 			o.problem("%s: the first result of a task begun after it came %s after its beginning, want %s", f.name,
 				seconds(fresh+f.ended.Sub(f.began)), seconds(r.within))
+		}
+	}
+	if r.moved > 0 {
+		o.first, o.fresh = r.moved, r.moved
+		if r.moved > r.within {
+			o.problem("the second main server's first task was done after %s, want %s", seconds(r.moved), seconds(r.within))
 		}
 	}
 	if r.check != nil {

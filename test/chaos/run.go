@@ -37,7 +37,7 @@ type run struct {
 	workers        []*worker
 	jobs           []*job
 	faults         []fault
-	also           []string // problems that the scenario itself has found
+	moved          time.Duration // from when DNS leads elsewhere to the first task from there
 }
 
 // fault is something that was broken, and when it was whole again.
