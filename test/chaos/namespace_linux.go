@@ -156,11 +156,11 @@ func (l *link) close() {
 
 // silence loses what is sent to the workers, to the server, or both, without a word to the sender.
 func (l *link) silence(toWorkers, toServer bool) error {
-	mac := func(lost bool, real string) string {
+	mac := func(lost bool, address string) string {
 		if lost {
 			return nobodysMAC
 		}
-		return real
+		return address
 	}
 	return errors.Join(
 		l.server.ip("neigh replace "+workersIP+" lladdr "+mac(toWorkers, workersMAC)+" nud permanent dev cable"),
