@@ -39,6 +39,7 @@ func main() {
 // options are the same for all runs.
 type options struct {
 	outage time.Duration // of the scenarios that say so
+	slack  time.Duration // beyond every limit, for machines that do much else
 	keep   bool
 	dir    string // where the runs' folders are; empty means the system's place for temporary files
 	say    func(line string)
@@ -52,6 +53,7 @@ func command(ctx context.Context, args []string) error {
 	mixed := flags.Duration("for", 0, "run a random mixture of faults for `DURATION`, beside the scenarios that are named")
 	outage := flags.Duration("outage", time.Minute, "how long services are away in scenarios that say so")
 	parallel := flags.Int("parallel", 2, "run `N` at a time")
+	slack := flags.Duration("slack", 0, "let everything take so much longer than its limit, on a machine that does much else")
 	keep := flags.Bool("keep", false, "keep all logs and data; those of a run with a fault are kept anyway")
 	scale := flags.Bool("scale", false, "measure 200 workers while the main server restarts")
 	flags.Usage = func() {
@@ -62,7 +64,7 @@ func command(ctx context.Context, args []string) error {
 		return err
 	}
 	var printing sync.Mutex
-	opts := options{outage: *outage, keep: *keep, say: func(line string) {
+	opts := options{outage: *outage, slack: *slack, keep: *keep, say: func(line string) {
 		printing.Lock()
 		defer printing.Unlock()
 		fmt.Println(line)

@@ -66,6 +66,9 @@ func play(ctx context.Context, s scenario, seed uint64, opts options) (o outcome
 	h.Write([]byte(s.name))
 	r := &run{scenario: s, seed: seed, opts: opts, rand: rand.New(rand.NewPCG(seed, h.Sum64())), start: time.Now()}
 	r.setup.applyDefaults()
+	if r.within > 0 {
+		r.within += opts.slack
+	}
 	defer func() { o.took = time.Since(r.start) }()
 	var err error
 	// Workers store paths that are free of symbolic links, and a system's temporary folder may be one.

@@ -497,7 +497,7 @@ func pausedOnce(ctx context.Context, r *run, o *outcome, events []event) error {
 func pausedSoon(ctx context.Context, r *run, o *outcome, events []event) error {
 	for _, e := range events {
 		after := e.Time.Sub(r.faults[0].began)
-		if e.Msg == "MongoDB is away: intake is paused" && after > 12*time.Second {
+		if e.Msg == "MongoDB is away: intake is paused" && after > 12*time.Second+r.opts.slack {
 			o.problem("%s paused its intake %s after MongoDB froze, want 12 s", e.worker, seconds(after))
 		}
 	}
