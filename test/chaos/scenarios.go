@@ -141,9 +141,9 @@ var scenarios = []scenario{
 		within: noticed,
 	},
 	{
-		name: "worker-frozen", about: "a worker is frozen for longer than nsqd's message time-out, and thawed",
+		name: "worker-frozen", about: "a worker is frozen for longer than nsqd's message time-out, and thawed; then again, until others have done its tasks",
 		setup:  setup{limits: mainserver.Config{MsgTimeout: 2 * time.Second}},
-		fault:  freezeWorker,
+		fault:  freezeWorkerTwice,
 		within: noticed,
 	},
 	{
@@ -160,8 +160,9 @@ var scenarios = []scenario{
 	{
 		name: "too-slow-handler", about: "some pages take longer than nsqd's max-msg-timeout, so that they are delivered again while they are read",
 		setup: setup{
-			tasks: 80, limits: mainserver.Config{MsgTimeout: time.Second, MaxMsgTimeout: 3 * time.Second},
-			engine: engineConfig{Long: 8 * time.Second, LongNth: 20},
+			// Few, so that what comes again is begun by the other worker before the first one is done.
+			tasks: 24, limits: mainserver.Config{MsgTimeout: time.Second, MaxMsgTimeout: 3 * time.Second},
+			engine: engineConfig{Long: 8 * time.Second, LongNth: 6},
 		},
 	},
 }
@@ -457,6 +458,28 @@ func freezeWorker(ctx context.Context, r *run) error {
 	}
 	mended()
 	return nil
+}
+
+// freezeWorkerTwice freezes a worker a second time, until others have done what it has in hand.
+func freezeWorkerTwice(ctx context.Context, r *run) error {
+	if err := freezeWorker(ctx, r); err != nil {
+		return err
+	}
+	if err := wait(ctx, 2*time.Second); err != nil {
+		return err
+	}
+	victim := r.workers[r.rand.IntN(len(r.workers))]
+	r.say("%s is frozen until all is done", victim.id)
+	if err := victim.signal(syscall.SIGSTOP); err != nil {
+		return err
+	}
+	if err := r.waitCounted(ctx, r.jobs[0], r.tasks); err != nil {
+		return err
+	}
+	if err := victim.signal(syscall.SIGCONT); err != nil {
+		return err
+	}
+	return wait(ctx, 2*time.Second) // it stores what it has, or would
 }
 
 // onceRecognized checks that no page was recognized twice: what was recognized is kept until it is stored.
