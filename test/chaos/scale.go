@@ -223,7 +223,7 @@ func (f *fleet) close() error {
 func (r *run) waitClients(ctx context.Context, n int) error {
 	return eventually(ctx, fmt.Sprintf("nsqd has %d consumers", n), func() bool {
 		q, err := r.server.queue(ctx, backend.Topic)
-		return err == nil && q.Clients == n
+		return err == nil && len(q.clients) == n
 	})
 }
 
@@ -255,6 +255,18 @@ func (f *fleet) since(since time.Time) []time.Time {
 		}
 	}
 	return times
+}
+
+// connected returns how many connections to a port were made since a time.
+func (f *fleet) connected(since time.Time, port int) (n int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, d := range f.dialed {
+		if d.port == fmt.Sprint(port) && !d.at.Before(since) {
+			n++
+		}
+	}
+	return n
 }
 
 // busiest is the most times within any window.
@@ -296,9 +308,9 @@ func (f *fleet) report(r *run, rest stock, went, returns, up time.Time, back tim
 		limit := fmt.Sprintf("%.0f %%", 100*maxBusiest)
 		line("first reconnects to "+service.name+" in the busiest 100 ms",
 			fmt.Sprintf("%d of %d (%.0f %%)", most, len(firsts), 100*share), limit, share <= maxBusiest)
+		line("all new connections to "+service.name, fmt.Sprint(f.connected(returns, service.port)), "", true)
 	}
 	all := f.since(returns)
-	line("all new connections", fmt.Sprint(len(all)), "", true)
 	line("all new connections in the busiest 100 ms", fmt.Sprint(busiest(all, window)), "", true)
 	line("all are back after", seconds(back), seconds(maxBack), back <= maxBack)
 	line(fmt.Sprintf("DNS questions a second at rest (TTL %d s)", ttl), fmt.Sprintf("%.0f, %d in the busiest", rest.questions, rest.busiest), "", true)

@@ -126,13 +126,16 @@ type depth struct {
 	Requeued     int `json:"requeue_count"`
 	TimedOut     int `json:"timeout_count"`
 	Messages     int `json:"message_count"`
-	Clients      int `json:"client_count"`
+	Clients      []struct {
+		ID string `json:"client_id"`
+	} `json:"clients"`
 }
 
 // queue is what nsqd says of a topic and its channels together.
 type queue struct {
 	depth
-	inMemory int // messages that are on no disk: waiting or deferred
+	inMemory int             // messages that are on no disk: waiting or deferred
+	clients  map[string]bool // by id
 }
 
 func (q queue) idle() bool { return q.Depth == 0 && q.InFlight == 0 && q.Deferred == 0 }
@@ -149,7 +152,7 @@ func (s *server) queue(ctx context.Context, topic string) (queue, error) {
 			Channels []depth `json:"channels"`
 		} `json:"topics"`
 	}
-	var sum queue
+	sum := queue{clients: map[string]bool{}}
 	err := s.nsqdHTTP(ctx, "GET", "/stats?format=json&topic="+topic, nil, &stats)
 	for _, t := range stats.Topics {
 		sum.Messages += t.Messages
@@ -159,7 +162,9 @@ func (s *server) queue(ctx context.Context, topic string) (queue, error) {
 			sum.Deferred += d.Deferred
 			sum.Requeued += d.Requeued
 			sum.TimedOut += d.TimedOut
-			sum.Clients += d.Clients
+			for _, c := range d.Clients {
+				sum.clients[c.ID] = true
+			}
 			sum.inMemory += d.Depth - d.BackendDepth + d.Deferred
 		}
 	}
