@@ -100,9 +100,8 @@ func (n *namespace) ip(args string) error {
 // link is a cable between two namespaces: the main server's and the workers'.
 type link struct{ server, workers *namespace }
 
-// The addresses at the ends of a link, and where frames go that shall get lost.
+// The addresses at the workers' end of a link, before and after they move, and where frames go that shall get lost.
 const (
-	serverIP  = "10.77.0.1"
 	workersIP = "10.77.0.2"
 	movedIP   = "10.77.0.3"
 

@@ -56,6 +56,9 @@ func (s *setup) applyDefaults() {
 	s.engine.Max = cmp.Or(s.engine.Max, 250*time.Millisecond)
 }
 
+// serverIP is the main server's where it has a network of its own.
+const serverIP = "10.77.0.1"
+
 // onDisk makes nsqd write each message to disk before it says that it has it.
 var onDisk = mainserver.Config{MemQueueSize: -1, SyncEvery: 1}
 
