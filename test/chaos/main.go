@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -143,7 +144,8 @@ func summarize(outcomes []outcome) {
 			verdict = "skipped: " + o.skipped
 		}
 		if !o.ok() {
-			verdict = fmt.Sprintf("FAULT: %.100s (%s)", o.problems[0], o.dir)
+			problem, _, _ := strings.Cut(o.problems[0], "\n")
+			verdict = fmt.Sprintf("FAULT: %.100s (%s)", problem, o.dir)
 		}
 		t.AppendRow(table.Row{o.scenario, o.seed, o.tasks, o.lost, o.twice, o.burnt, seconds(o.first), seconds(o.fresh), seconds(o.took), verdict})
 	}
