@@ -36,7 +36,7 @@ func (r *run) judge(ctx context.Context, o *outcome) error {
 		return err
 	}
 	for _, f := range r.faults {
-		if f.ended.IsZero() {
+		if f.ended.IsZero() || f.idle {
 			continue
 		}
 		first, fresh := latency(events, f.ended)

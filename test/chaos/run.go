@@ -44,6 +44,7 @@ type run struct {
 type fault struct {
 	name         string
 	began, ended time.Time
+	idle         bool // nothing was left to do at its end, so that it can't be told how long that took to be noticed
 }
 
 // outcome is what came of a run.

@@ -123,6 +123,12 @@ var scenarios = []scenario{
 		within: noticed,
 	},
 	{
+		name: "forwarder", about: "nsqd is restarted behind a forwarder, which accepts connections all the same",
+		setup:  setup{relayed: true},
+		fault:  restartNSQD(nsqdPort),
+		within: noticed,
+	},
+	{
 		name: "dns-dead", about: "DNS dies, and nsqd restarts after that",
 		setup:  setup{named: true},
 		fault:  killDNS,
