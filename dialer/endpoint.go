@@ -124,7 +124,9 @@ func (d *Dialer) candidates(c *call) (closed []*endpoint, open, err error) {
 		return nil, nil, noEndpoint(c.network, answer)
 	}
 	now := time.Now()
-	closed = c.first[:0]
+	if c.pass.number == 1 {
+		closed = c.first[:0] // not later: whoever looks after dials may still read the last pass's
+	}
 	var skipped []skippedEndpoint
 	for _, o := range ordered {
 		e := d.endpoint(o.Addr, c.host, from.host, now)
