@@ -6,15 +6,18 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net"
 	"time"
 
 	"github.com/google/uuid"
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
+	"go.mongodb.org/mongo-driver/v2/x/mongo/driver/connstring"
 
 	"github.com/gvpocr/worker/dialer"
 	"github.com/gvpocr/worker/dialer/nsqdial"
+	"github.com/gvpocr/worker/resolve"
 )
 
 // Topic is where workers look for tasks.
@@ -83,9 +86,25 @@ func (j Job) Done() bool {
 		len(j.Checkpoint.Results)+len(j.Checkpoint.Errors) == j.PublishedCount
 }
 
+// mainServer is a name for the host of MongoDB.
+const mainServer = "main-server"
+
 // Connect returns a Backend of the main server whose MongoDB is at mongoURI and whose nsqd is at nsqdAddr.
 func Connect(mongoURI, nsqdAddr string) (*Backend, error) {
-	d, err := dialer.New(dialer.Config{})
+	parsed, err := connstring.Parse(mongoURI)
+	if err != nil {
+		return nil, err
+	}
+	// The members of a replica set may announce names that only the main server knows.
+	host, _, err := net.SplitHostPort(parsed.Hosts[0])
+	if err != nil {
+		return nil, err
+	}
+	names, err := resolve.Static(map[string]string{mainServer: host})
+	if err != nil {
+		return nil, err
+	}
+	d, err := dialer.New(dialer.Config{Resolver: resolve.Chain(names, resolve.System(nil))})
 	if err != nil {
 		return nil, err
 	}
@@ -93,7 +112,7 @@ func Connect(mongoURI, nsqdAddr string) (*Backend, error) {
 	if err != nil {
 		return nil, err
 	}
-	client, err := mongo.Connect(options.Client().ApplyURI(mongoURI))
+	client, err := mongo.Connect(options.Client().ApplyURI(mongoURI).SetDialer(d.Behind(mainServer)))
 	if err != nil {
 		return nil, err
 	}

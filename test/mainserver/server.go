@@ -14,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -32,7 +33,7 @@ var services = []string{MongoDB, NSQLookupd, NSQD, Backend}
 
 // Config says what to start. Its zero value starts everything.
 type Config struct {
-	// Dir holds nsqd's data. Empty means a temporary one that Close removes.
+	// Dir holds nsqd's and MongoDB's data. Empty means a temporary one that Close removes.
 	Dir string
 
 	// Files is what the backend's file API serves: a path as a task has it, without a leading slash. Nil means none.
@@ -51,7 +52,7 @@ type Config struct {
 	// MaxMsgSize is the largest message that nsqd takes, in bytes. Zero means its default, 1 MiB.
 	MaxMsgSize int64
 
-	// Mongo configures MongoDB. Without a User it has gvpocr_admin with the password gvp@123.
+	// Mongo configures MongoDB. Without a User it has gvpocr_admin with the password gvp@123; without a Dir, one in Dir.
 	Mongo mongotest.Config
 
 	// Services is what to start. Empty means all of it.
@@ -61,15 +62,16 @@ type Config struct {
 // Server is a running main server. Its fields are set for the services that it started. It is safe for concurrent use;
 // Close ends it.
 type Server struct {
-	MongoURI        string // with user, password and database; the user lives in admin
+	MongoURI        string // with user and password; the user lives in admin
 	NSQDAddr        string // TCP
 	NSQDHTTPAddr    string
 	LookupdHTTPAddr string
 	BackendURL      string
 
 	cfg        Config
-	lookupdTCP string // where nsqd registers
-	temporary  string // to be removed; empty if Dir was given
+	mongoAddrs []string // of MongoDB's members
+	lookupdTCP string   // where nsqd registers
+	temporary  string   // to be removed; empty if Dir was given
 
 	mu      sync.Mutex // guards running; a service starts or stops under it, so that no two do at once
 	running map[string]service
@@ -119,8 +121,7 @@ func Start(ctx context.Context, cfg Config) (*Server, error) {
 	return s, nil
 }
 
-// Start starts a service that was stopped, on the port that it had. What nsqd had stored is there again; what MongoDB
-// held is gone.
+// Start starts a service that was stopped, on the port that it had. What nsqd and MongoDB had stored is there again.
 func (s *Server) Start(name string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -184,7 +185,7 @@ func (s *Server) Environ() []string {
 			lines = append(lines, name+"="+addr)
 		}
 	}
-	add("DIAL_MONGODB_PROXY", hostOf(s.MongoURI))
+	add("DIAL_MONGODB_PROXY", strings.Join(s.mongoAddrs, ","))
 	add("DIAL_NSQD_PROXY", s.NSQDAddr)
 	add("DIAL_NSQLOOKUPD_PROXY", s.LookupdHTTPAddr)
 	add("DIAL_BACKEND_PROXY", hostOf(s.BackendURL))

@@ -11,8 +11,6 @@ import (
 
 	"github.com/nsqio/nsq/nsqd"
 	"github.com/nsqio/nsq/nsqlookupd"
-
-	"github.com/gvpocr/worker/test/mongotest"
 )
 
 // anyPort is where a service listens when it starts for the first time.
@@ -30,21 +28,6 @@ func hostOf(uri string) string {
 type quiet struct{}
 
 func (quiet) Output(int, string) error { return nil }
-
-type mongoService struct{ *mongotest.Server }
-
-func (m mongoService) stop() error { return m.Close() }
-
-func (s *Server) startMongoDB() (service, error) {
-	cfg := s.cfg.Mongo
-	cfg.Addr = cmp.Or(hostOf(s.MongoURI), cfg.Addr)
-	server, err := mongotest.Start(cfg)
-	if err != nil {
-		return nil, err
-	}
-	s.MongoURI = server.URI()
-	return mongoService{server}, nil
-}
 
 // daemon is an nsqd or an nsqlookupd. Its Main returns when Exit was called.
 type daemon struct {

@@ -27,8 +27,8 @@ func (r *request) buildInfo() (bson.D, error) {
 	}, r.end()
 }
 
-// endSessions has nothing to end: sessions only matter with transactions and
-// retryable writes, which a standalone server refuses.
+// endSessions ends nothing: what is kept of a session's last write goes when
+// it is too old, and a retry may still come on another connection.
 func (r *request) endSessions() (bson.D, error) {
 	for _, v := range r.array(r.command) {
 		id, ok := v.(bson.D)
@@ -62,6 +62,6 @@ func (r *request) serverStatus() (bson.D, error) {
 		{Key: "uptime", Value: uptime.Seconds()},
 		{Key: "uptimeMillis", Value: uptime.Milliseconds()},
 		{Key: "localTime", Value: bson.NewDateTimeFromTime(time.Now())},
-		{Key: "storageEngine", Value: bson.D{{Key: "name", Value: "mongotest"}, {Key: "persistent", Value: false}}},
+		{Key: "storageEngine", Value: bson.D{{Key: "name", Value: "mongotest"}, {Key: "persistent", Value: r.node.store.journal != nil}}},
 	}, nil
 }

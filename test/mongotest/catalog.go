@@ -18,13 +18,13 @@ func (r *request) create() (bson.D, error) {
 		return nil, err
 	}
 	s := r.node.store
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.collectionLocked(ns) != nil {
-		return nil, failf(codeNamespaceExists, "Collection %s already exists.", ns)
-	}
-	s.ensureLocked(ns)
-	return bson.D{}, nil
+	return s.change(r, func() (bson.D, error) {
+		if s.collectionLocked(ns) != nil {
+			return nil, failf(codeNamespaceExists, "Collection %s already exists.", ns)
+		}
+		s.ensureLocked(ns)
+		return bson.D{}, nil
+	})
 }
 
 func (r *request) drop() (bson.D, error) {
@@ -33,17 +33,15 @@ func (r *request) drop() (bson.D, error) {
 		return nil, err
 	}
 	s := r.node.store
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	c := s.collectionLocked(ns)
-	if c == nil {
-		return bson.D{}, nil
-	}
-	delete(s.dbs[ns.db], ns.collection)
-	if len(s.dbs[ns.db]) == 0 {
-		delete(s.dbs, ns.db)
-	}
-	return bson.D{{Key: "nIndexesWas", Value: int32(len(c.indexes))}, {Key: "ns", Value: ns.String()}}, nil
+	return s.change(r, func() (bson.D, error) {
+		c := s.collectionLocked(ns)
+		if c == nil {
+			return bson.D{}, nil
+		}
+		s.dropLocked(ns)
+		s.noteLocked(func() bson.D { return journalEntry("drop", ns) })
+		return bson.D{{Key: "nIndexesWas", Value: int32(len(c.indexes))}, {Key: "ns", Value: ns.String()}}, nil
+	})
 }
 
 func (r *request) dropDatabase() (bson.D, error) {
@@ -52,13 +50,14 @@ func (r *request) dropDatabase() (bson.D, error) {
 		return nil, err
 	}
 	s := r.node.store
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.dbs[r.db] == nil {
-		return bson.D{}, nil
-	}
-	delete(s.dbs, r.db)
-	return bson.D{{Key: "dropped", Value: r.db}}, nil
+	return s.change(r, func() (bson.D, error) {
+		if s.dbs[r.db] == nil {
+			return bson.D{}, nil
+		}
+		delete(s.dbs, r.db)
+		s.noteLocked(func() bson.D { return journalEntry("dropDatabase", namespace{db: r.db}) })
+		return bson.D{{Key: "dropped", Value: r.db}}, nil
+	})
 }
 
 func (r *request) listCollections() (bson.D, error) {
@@ -184,8 +183,10 @@ func (r *request) createIndexes() (bson.D, error) {
 		}
 	}
 	s := r.node.store
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	return s.change(r, func() (bson.D, error) { return s.createIndexesLocked(ns, wanted) })
+}
+
+func (s *store) createIndexesLocked(ns namespace, wanted []*index) (bson.D, error) {
 	created := s.collectionLocked(ns) == nil
 	c := s.ensureLocked(ns)
 	before := len(c.indexes)
@@ -198,6 +199,9 @@ func (r *request) createIndexes() (bson.D, error) {
 			c.indexes = c.indexes[:before] // all or none
 			return nil, err
 		}
+	}
+	for _, ix := range c.indexes[before:] {
+		s.noteLocked(func() bson.D { return indexEntry(ns, ix) })
 	}
 	reply := bson.D{{Key: "numIndexesBefore", Value: int32(before)}, {Key: "numIndexesAfter", Value: int32(len(c.indexes))}}
 	if created {

@@ -16,6 +16,15 @@ type request struct {
 	conn *conn
 	node *node
 	db   string
+	txn  *txn  // nil: no retryable write
+	term int64 // of the primary that took the command; 0 on a standalone server
+	// unreplicated: the client does not wait for other members.
+	unreplicated bool
+	// unsatisfied is a write concern that can't be fulfilled: the write is
+	// done all the same.
+	unsatisfied *serverError
+	// secondaryOK: the client takes the answer of a secondary.
+	secondaryOK bool
 	// exhaust: the client takes further replies to this request. A command
 	// that has any sets more.
 	exhaust, more bool
@@ -26,8 +35,13 @@ type command struct {
 	run func(*request) (bson.D, error)
 	// open commands need no authentication.
 	open bool
-	// write commands take a write concern, read commands a read concern.
+	// write commands take a write concern, and only a primary takes them; read
+	// commands take a read concern.
 	write, read bool
+	// retryable write commands may have a transaction number.
+	retryable bool
+	// optIn commands run on a secondary where the client has asked for one.
+	optIn bool
 }
 
 // commands is filled in init: hello runs a saslStart of its own, which would
@@ -49,16 +63,18 @@ func init() {
 		"endSessions":      {run: (*request).endSessions},
 		"serverStatus":     {run: (*request).serverStatus},
 
-		"insert":        {run: (*request).insert, write: true},
-		"update":        {run: (*request).update, write: true},
-		"delete":        {run: (*request).delete, write: true},
-		"findAndModify": {run: (*request).findAndModify, write: true},
-		"findandmodify": {run: (*request).findAndModify, write: true},
+		"replSetStepDown": {run: (*request).replSetStepDown},
 
-		"find":        {run: (*request).find, read: true},
-		"aggregate":   {run: (*request).aggregate, read: true},
-		"count":       {run: (*request).count, read: true},
-		"distinct":    {run: (*request).distinct, read: true},
+		"insert":        {run: (*request).insert, write: true, retryable: true},
+		"update":        {run: (*request).update, write: true, retryable: true},
+		"delete":        {run: (*request).delete, write: true, retryable: true},
+		"findAndModify": {run: (*request).findAndModify, write: true, retryable: true},
+		"findandmodify": {run: (*request).findAndModify, write: true, retryable: true},
+
+		"find":        {run: (*request).find, read: true, optIn: true},
+		"aggregate":   {run: (*request).aggregate, read: true, optIn: true},
+		"count":       {run: (*request).count, read: true, optIn: true},
+		"distinct":    {run: (*request).distinct, read: true, optIn: true},
 		"getMore":     {run: (*request).getMore},
 		"killCursors": {run: (*request).killCursors},
 
@@ -66,8 +82,8 @@ func init() {
 		"createIndexes":   {run: (*request).createIndexes, write: true},
 		"drop":            {run: (*request).drop, write: true},
 		"dropDatabase":    {run: (*request).dropDatabase, write: true},
-		"listCollections": {run: (*request).listCollections},
-		"listDatabases":   {run: (*request).listDatabases},
+		"listCollections": {run: (*request).listCollections, optIn: true},
+		"listDatabases":   {run: (*request).listDatabases, optIn: true},
 	}
 }
 
@@ -77,7 +93,7 @@ func (c *conn) run(ctx context.Context, m *message) (bson.D, bool) {
 	r := &request{ctx: ctx, conn: c, node: c.node, db: m.db, exhaust: m.exhaust}
 	reply, err := r.dispatch(m)
 	if err != nil {
-		return asServerError(err).reply(), false
+		return r.refusal(asServerError(err)), false
 	}
 	return append(reply, bson.E{Key: "ok", Value: 1.0}), r.more
 }
@@ -104,7 +120,17 @@ func (r *request) dispatch(m *message) (bson.D, error) {
 	if err := r.generic(cmd); err != nil {
 		return nil, err
 	}
-	return cmd.run(r)
+	if err := r.node.store.failure(); err != nil {
+		return nil, err
+	}
+	if err := r.enter(cmd); err != nil {
+		return nil, err
+	}
+	reply, err := cmd.run(r)
+	if err != nil || !cmd.write {
+		return reply, err
+	}
+	return r.acknowledge(reply), nil
 }
 
 func validDatabase(name string) bool {
@@ -113,7 +139,7 @@ func validDatabase(name string) bool {
 
 // generic takes the fields that any command may have.
 func (r *request) generic(cmd command) error {
-	r.ignore("$db", "$clusterTime", "$readPreference", "$configTime", "comment", "apiDeprecationErrors", "apiStrict", "lastCommittedOpTime")
+	r.ignore("$db", "$clusterTime", "$configTime", "comment", "apiDeprecationErrors", "apiStrict", "lastCommittedOpTime")
 	if v, ok := r.take("apiVersion"); ok && v != "1" {
 		return failf(codeAPIVersionError, "API version must be \"1\"")
 	}
@@ -122,23 +148,25 @@ func (r *request) generic(cmd command) error {
 			return err
 		}
 	}
-	if id := r.document("lsid"); id != nil {
-		if err := checkSession(id); err != nil {
+	session := r.document("lsid")
+	if session != nil {
+		if err := checkSession(session); err != nil {
 			return err
 		}
 	}
-	for _, field := range []string{"txnNumber", "startTransaction", "autocommit"} {
-		if _, ok := r.take(field); ok {
-			return failf(codeIllegalOperation, "Transaction numbers are only allowed on a replica set member or mongos")
-		}
+	if err := r.transaction(cmd, session); err != nil {
+		return err
+	}
+	if err := r.readPreference(); err != nil {
+		return err
 	}
 	if concern := r.document("readConcern"); concern != nil {
-		if err := checkReadConcern(r.command, cmd, concern); err != nil {
+		if err := r.checkReadConcern(cmd, concern); err != nil {
 			return err
 		}
 	}
 	if concern := r.document("writeConcern"); concern != nil {
-		if err := checkWriteConcern(r.command, cmd, concern); err != nil {
+		if err := r.checkWriteConcern(cmd, concern); err != nil {
 			return err
 		}
 	}
@@ -168,55 +196,4 @@ func checkSession(id bson.D) error {
 	}
 	a.ignore("uid")
 	return a.end()
-}
-
-func checkReadConcern(name string, cmd command, concern bson.D) error {
-	a := newArgs("readConcern", concern)
-	level := a.text("level")
-	a.ignore("afterClusterTime", "provenance")
-	if err := a.end(); err != nil {
-		return err
-	}
-	switch level {
-	case "", "local", "available", "majority":
-		return nil
-	case "linearizable", "snapshot":
-		if !cmd.read {
-			return failf(codeInvalidOptions, "Command %s does not support read concern level %s", name, level)
-		}
-		return failf(codeNotAReplicaSet, "node needs to be a replica set member to use read concern %s", level)
-	}
-	return failf(codeBadValue, "Enumeration value '%s' for field 'readConcern.level' is not a valid value.", level)
-}
-
-// checkWriteConcern accepts what a standalone server can fulfil; it has
-// fulfilled it when it replies.
-func checkWriteConcern(name string, cmd command, concern bson.D) error {
-	if !cmd.write {
-		return failf(codeInvalidOptions, "Command %s does not support writeConcern", name)
-	}
-	a := newArgs("writeConcern", concern)
-	w, _ := a.take("w")
-	a.flag("j", false)
-	a.flag("fsync", false)
-	a.integer("wtimeout", 0, 0)
-	a.ignore("provenance")
-	if err := a.end(); err != nil {
-		return err
-	}
-	switch {
-	case w == nil || w == "majority":
-		return nil
-	case isNumber(w):
-		if n, ok := integral(w); !ok || n < 0 || n > 50 {
-			return failf(codeFailedToParse, "w has to be a number between 0 and 50")
-		} else if n > 1 {
-			return failf(codeBadValue, "cannot use 'w' > 1 when a host is not replicated")
-		}
-		return nil
-	}
-	if _, ok := w.(string); ok {
-		return failf(codeBadValue, "cannot use a 'w' mode other than majority when a host is not replicated")
-	}
-	return failf(codeFailedToParse, "w has to be a number or a string")
 }

@@ -18,12 +18,14 @@ type node struct {
 	users    *users
 	cursors  *cursors
 	topology *topology
+	set      *replicaSet // nil: standalone
+	member   int         // its place in the set
 	connIDs  atomic.Int32
 	started  time.Time
 }
 
-func newNode(st *store, u *users) *node {
-	return &node{store: st, users: u, cursors: newCursors(), topology: newTopology(), started: time.Now()}
+func newNode(st *store, u *users, set *replicaSet, member int) *node {
+	return &node{store: st, users: u, cursors: newCursors(), topology: newTopology(), set: set, member: member, started: time.Now()}
 }
 
 // conn is one client connection. All but Close and the deadlines belongs to

@@ -53,6 +53,15 @@ const (
 	codeUpsertTooLarge             code = 17420
 	codeUnknownField               code = 40415
 	codeDuplicateField             code = 40413
+	codeNoReplicationEnabled       code = 76
+	codeUnsatisfiableWriteConcern  code = 100
+	codePrimarySteppedDown         code = 189
+	codeTransactionTooOld          code = 225
+	codeTooManyLogicalSessions     code = 261
+	codeNotWritablePrimary         code = 10107
+	codeInterruptedDueToReplState  code = 11602
+	codeNotPrimaryNoSecondaryOk    code = 13435
+	codeNotRetryable               code = 50768
 	codeMissingField               code = 40414
 )
 
@@ -94,6 +103,14 @@ var codeNames = map[code]string{
 	codeUnsupportedOpQuery:         "UnsupportedOpQueryCommand",
 	codeObjectTooLarge:             "BSONObjectTooLarge",
 	codeDuplicateKey:               "DuplicateKey",
+	codeNoReplicationEnabled:       "NoReplicationEnabled",
+	codeUnsatisfiableWriteConcern:  "UnsatisfiableWriteConcern",
+	codePrimarySteppedDown:         "PrimarySteppedDown",
+	codeTransactionTooOld:          "TransactionTooOld",
+	codeTooManyLogicalSessions:     "TooManyLogicalSessions",
+	codeNotWritablePrimary:         "NotWritablePrimary",
+	codeInterruptedDueToReplState:  "InterruptedDueToReplStateChange",
+	codeNotPrimaryNoSecondaryOk:    "NotPrimaryNoSecondaryOk",
 }
 
 // name is the codeName of a reply; MongoDB calls a code without a name after
@@ -112,6 +129,8 @@ type serverError struct {
 	// details are further fields of the reply: keyPattern and keyValue of a
 	// duplicate key.
 	details bson.D
+	// whole: where a statement of a write command meets it, the command ends.
+	whole bool
 }
 
 func (e *serverError) Error() string {

@@ -47,13 +47,23 @@ func (r *request) findAndModify() (bson.D, error) {
 	if err != nil {
 		return nil, err
 	}
-	last, value, err := r.node.store.findAndModify(ns, m)
+	o, retried, err := r.node.store.statement(r, 0, func() (outcome, error) {
+		last, value, err := r.node.store.findAndModifyLocked(ns, m)
+		if err != nil {
+			return outcome{}, err
+		}
+		o := outcome{n: last[0].Value.(int32), last: last}
+		if value != nil {
+			o.value = p.apply(value)
+		}
+		return o, nil
+	})
 	if err != nil {
 		return nil, err
 	}
-	reply := bson.D{{Key: "lastErrorObject", Value: last}, {Key: "value", Value: nil}}
-	if value != nil {
-		reply[1].Value = p.apply(value)
+	reply := bson.D{{Key: "lastErrorObject", Value: o.last}, {Key: "value", Value: orNull(o.value)}}
+	if retried {
+		reply = append(reply, bson.E{Key: "retriedStmtId", Value: int32(0)})
 	}
 	return reply, nil
 }
@@ -66,9 +76,7 @@ type modification struct {
 	upsert, returnNew bool
 }
 
-func (s *store) findAndModify(ns namespace, m modification) (last, value bson.D, err error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+func (s *store) findAndModifyLocked(ns namespace, m modification) (last, value bson.D, err error) {
 	c := s.collectionLocked(ns)
 	var rec *record
 	if c != nil {
@@ -99,7 +107,7 @@ func (s *store) findAndModify(ns namespace, m modification) (last, value bson.D,
 		return bson.D{{Key: "n", Value: int32(1)}}, rec.doc, nil
 	}
 	value = rec.doc
-	if _, err := c.change(rec, m.update); err != nil {
+	if _, err := c.change(rec, m.update, clock()); err != nil {
 		return nil, nil, err
 	}
 	if m.returnNew {

@@ -5,7 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/gvpocr/worker/test/mongotest"
 	bsonv1 "go.mongodb.org/mongo-driver/bson"
@@ -41,7 +44,7 @@ func connect1(uri string) (driver, error) {
 
 func (d driver1) run(ctx context.Context, db string, command bson.Raw) (bson.Raw, error) {
 	reply, err := d.Database(db).RunCommand(ctx, bsonv1.Raw(command)).Raw()
-	if refused, ok := errors.AsType[mongov1.CommandError](err); ok {
+	if refused, ok := errors.AsType[mongov1.CommandError](err); ok && refused.Raw != nil { // else the connection failed
 		return bson.Raw(refused.Raw), nil
 	}
 	if refused, ok := errors.AsType[mongov1.WriteException](err); ok {
@@ -61,7 +64,7 @@ func connect2(uri string) (driver, error) {
 
 func (d driver2) run(ctx context.Context, db string, command bson.Raw) (bson.Raw, error) {
 	reply, err := d.Database(db).RunCommand(ctx, command).Raw()
-	if refused, ok := errors.AsType[mongo.CommandError](err); ok {
+	if refused, ok := errors.AsType[mongo.CommandError](err); ok && refused.Raw != nil {
 		return refused.Raw, nil
 	}
 	if refused, ok := errors.AsType[mongo.WriteException](err); ok {
@@ -77,21 +80,26 @@ type session struct {
 	driver
 	db   string
 	own  bool // the server is mongotest
+	set  bool // it is a member of a replica set
 	uri  string
 	next int // for collection names
 }
 
 // everywhere runs a test with each driver on each server.
 func everywhere(t *testing.T, test func(t *testing.T, s *session)) {
-	servers := []struct {
-		name string
-		uri  func(t *testing.T) string
-	}{{"mongotest", func(t *testing.T) string { return start(t, mongotest.Config{}).URI() }}}
+	type server struct {
+		name     string
+		own, set bool
+		uri      func(t *testing.T) string
+	}
+	servers := []server{
+		{name: "mongotest", own: true, uri: func(t *testing.T) string { return start(t, mongotest.Config{}).URI() }},
+		{name: "replicaset", own: true, set: true, uri: func(t *testing.T) string {
+			return start(t, setOfThree(t)).URI()
+		}},
+	}
 	if uri := os.Getenv("TEST_MONGO_URI"); uri != "" {
-		servers = append(servers, struct {
-			name string
-			uri  func(t *testing.T) string
-		}{"mongodb", func(*testing.T) string { return uri }})
+		servers = append(servers, server{name: "mongodb", uri: func(*testing.T) string { return uri }})
 	}
 	for _, server := range servers {
 		for name, connect := range map[string]func(string) (driver, error){"driver1": connect1, "driver2": connect2} {
@@ -101,8 +109,14 @@ func everywhere(t *testing.T, test func(t *testing.T, s *session)) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				s := &session{driver: d, db: "mongotest_" + bson.NewObjectID().Hex(), own: server.name == "mongotest", uri: uri}
+				s := &session{driver: d, db: "mongotest_" + bson.NewObjectID().Hex(), own: server.own, set: server.set, uri: uri}
+				if !server.own {
+					_, s.set = at(s.run(t, doc("hello", 1)), "setName").(string)
+				}
 				defer func() {
+					if server.set {
+						wantSameAfterReplay(t, s)
+					}
 					s.mustRun(t, doc("dropDatabase", 1))
 					if err := d.close(ctxOf(t)); err != nil {
 						t.Error(err)
@@ -114,13 +128,81 @@ func everywhere(t *testing.T, test func(t *testing.T, s *session)) {
 	}
 }
 
+// setOfThree has a journal and members that a driver can dial.
+func setOfThree(t *testing.T) mongotest.Config {
+	return mongotest.Config{
+		Dir: t.TempDir(), ReplicaSet: "rs0", ElectionTime: 50 * time.Millisecond,
+		Members: []string{"127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0"},
+	}
+}
+
+// running are the servers of the tests, by their URI.
+var running sync.Map
+
+// wantSameAfterReplay starts a second server on a copy of the journal, as a
+// restart after a kill would, and compares what is in the session's database.
+func wantSameAfterReplay(t *testing.T, s *session) {
+	t.Helper()
+	cfg, ok := running.Load(s.uri)
+	if !ok {
+		t.Fatalf("no server is at %s", s.uri)
+	}
+	dir := t.TempDir()
+	copyJournal(t, cfg.(mongotest.Config).Dir, dir)
+	again := start(t, mongotest.Config{Dir: dir})
+	d, err := connect2(again.URI())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.close(ctxOf(t))
+	want, got := dump(t, s), dump(t, &session{driver: d, db: s.db})
+	wantSame(t, "the documents after a restart", got, want)
+}
+
+func copyJournal(t *testing.T, from, to string) {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join(from, "journal"))
+	if err == nil {
+		err = os.WriteFile(filepath.Join(to, "journal"), data, 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// dump is all collections of a session's database, in their natural order.
+func dump(t *testing.T, s *session) bson.D {
+	t.Helper()
+	collections := at(s.mustRun(t, doc("listCollections", 1, "cursor", doc("batchSize", 100_000))), "cursor", "firstBatch").(bson.A)
+	all := bson.D{}
+	for _, c := range collections {
+		name := at(c, "name").(string)
+		docs := bson.A{}
+		reply := s.mustRun(t, doc("find", name))
+		batch := at(reply, "cursor", "firstBatch").(bson.A)
+		for {
+			docs = append(docs, batch...)
+			id := at(reply, "cursor", "id").(int64)
+			if id == 0 {
+				break
+			}
+			reply = s.mustRun(t, doc("getMore", id, "collection", name))
+			batch = at(reply, "cursor", "nextBatch").(bson.A)
+		}
+		all = append(all, bson.E{Key: name, Value: docs}, bson.E{Key: name + "'s uuid", Value: at(c, "info", "uuid")})
+	}
+	return all
+}
+
 func start(t *testing.T, cfg mongotest.Config) *mongotest.Server {
 	t.Helper()
 	srv, err := mongotest.Start(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
+	running.Store(srv.URI(), cfg)
 	t.Cleanup(func() {
+		running.Delete(srv.URI())
 		if err := srv.Close(); err != nil {
 			t.Error(err)
 		}

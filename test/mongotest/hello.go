@@ -18,7 +18,7 @@ const (
 	sessionTimeoutMinutes int32 = 30
 )
 
-// topology is what hello reports, with the version that lets drivers wait for
+// topology is the version of what hello reports, which lets drivers wait for
 // its next change instead of polling. A standalone server's never changes.
 type topology struct {
 	process bson.ObjectID
@@ -30,6 +30,14 @@ type topology struct {
 
 func newTopology() *topology {
 	return &topology{process: bson.NewObjectID(), changed: make(chan struct{})}
+}
+
+func (t *topology) change() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.counter++
+	close(t.changed)
+	t.changed = make(chan struct{})
 }
 
 func (t *topology) current() (int64, <-chan struct{}) {
@@ -107,9 +115,11 @@ func (r *request) describe(primary string) (bson.D, error) {
 	if helloOK {
 		reply = append(reply, bson.E{Key: "helloOk", Value: true})
 	}
+	// The version is read first: if the role changes in between, the client
+	// has an old version with a new role, and is told again.
+	reply = append(reply, bson.E{Key: "topologyVersion", Value: r.node.topology.version()})
+	reply = append(reply, r.node.describeRole(primary)...)
 	reply = append(reply, bson.D{
-		{Key: primary, Value: true},
-		{Key: "topologyVersion", Value: r.node.topology.version()},
 		{Key: "maxBsonObjectSize", Value: int32(maxDocumentSize)},
 		{Key: "maxMessageSizeBytes", Value: int32(maxMessageSize)},
 		{Key: "maxWriteBatchSize", Value: maxWriteBatchSize},
@@ -130,6 +140,39 @@ func (r *request) describe(primary string) (bson.D, error) {
 		}
 	}
 	return reply, nil
+}
+
+// describeRole is the part of hello that says what the server is; primary is
+// the field's name.
+func (n *node) describeRole(primary string) bson.D {
+	if n.set == nil {
+		return bson.D{{Key: primary, Value: true}}
+	}
+	r := n.set.role(n.member)
+	hosts := bson.A{}
+	for _, host := range n.set.hosts {
+		hosts = append(hosts, host)
+	}
+	d := bson.D{
+		{Key: "hosts", Value: hosts},
+		{Key: "setName", Value: n.set.name},
+		{Key: "setVersion", Value: int32(1)},
+		{Key: primary, Value: r.primary},
+		{Key: "secondary", Value: !r.primary},
+	}
+	if r.leader != "" {
+		d = append(d, bson.E{Key: "primary", Value: r.leader})
+	}
+	d = append(d, bson.E{Key: "me", Value: n.set.hosts[n.member]})
+	if r.primary {
+		d = append(d, bson.E{Key: "electionId", Value: electionID(r.term)})
+	}
+	// The members share one store, so none lags: what was written last does
+	// not matter, and drivers want the field.
+	return append(d, bson.E{Key: "lastWrite", Value: bson.D{
+		{Key: "opTime", Value: bson.D{{Key: "ts", Value: bson.Timestamp{T: uint32(time.Now().Unix()), I: 1}}, {Key: "t", Value: r.term}}},
+		{Key: "lastWriteDate", Value: bson.NewDateTimeFromTime(time.Now())},
+	}})
 }
 
 // awaitArgs returns nil where the client wants the answer at once.

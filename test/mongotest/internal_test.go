@@ -134,7 +134,7 @@ func FuzzParseMessage(f *testing.F) {
 		if err != nil {
 			reply = asServerError(err).reply()
 		} else if _, waits := lookup(m.body, "maxAwaitTimeMS"); !waits {
-			c := &conn{node: newNode(newStore(), &users{})}
+			c := &conn{node: newNode(newStore(), &users{}, nil, 0)}
 			if len(m.body) > 0 {
 				// Something for filters and updates to work on.
 				values := bson.A{}

@@ -51,6 +51,9 @@ func withIDFirst(d bson.D) bson.D {
 	return append(out, d[i+1:]...)
 }
 
+// clock is the time in whole milliseconds.
+func clock() time.Time { return time.Now().Truncate(time.Millisecond) }
+
 // withTimestamps fills empty timestamps at the top level with the present
 // time, as MongoDB does for inserts and replacements.
 func withTimestamps(d bson.D) bson.D {

@@ -3,6 +3,7 @@ package mongotest
 import (
 	"slices"
 	"sync"
+	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 )
@@ -14,21 +15,38 @@ func (n namespace) String() string { return n.db + "." + n.collection }
 // store holds all documents. Documents are never changed, only replaced, so
 // what a reader took under the lock stays valid after it.
 //
-// insert, replace and remove of a collection are the only ways by which a
+// insert, change and remove of a collection are the only ways by which a
 // document changes.
 type store struct {
 	// mu is held for the whole of one statement, from looking for a document
 	// to storing its new form: that is what makes an update atomic. Nothing
 	// is read from or written to a connection under it.
-	mu  sync.Mutex
-	dbs map[string]map[string]*collection
+	mu      sync.Mutex
+	dbs     map[string]map[string]*collection
+	retries retries
+	journal *journal // nil: in memory only, or not replayed yet
+	noted   bson.A   // what the statement under way has changed, for the journal
+	broken  error    // the journal could not be written
 }
 
 func newStore() *store {
-	return &store{dbs: make(map[string]map[string]*collection)}
+	return &store{dbs: make(map[string]map[string]*collection), retries: make(retries)}
+}
+
+// close is called when nothing uses the store any more.
+func (s *store) close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.journal == nil {
+		return nil
+	}
+	err := s.journal.close()
+	s.journal = nil
+	return err
 }
 
 type collection struct {
+	store   *store
 	ns      namespace
 	uuid    bson.Binary
 	records []*record // in the order of insertion
@@ -47,12 +65,20 @@ func (s *store) ensureLocked(ns namespace) *collection {
 	if c := s.collectionLocked(ns); c != nil {
 		return c
 	}
-	c := &collection{ns: ns, uuid: newUUID(), indexes: []*index{idIndex()}}
+	c := &collection{store: s, ns: ns, uuid: newUUID(), indexes: []*index{idIndex()}}
 	if s.dbs[ns.db] == nil {
 		s.dbs[ns.db] = make(map[string]*collection)
 	}
 	s.dbs[ns.db][ns.collection] = c
+	s.noteLocked(func() bson.D { return createEntry(c) })
 	return c
+}
+
+func (s *store) dropLocked(ns namespace) {
+	delete(s.dbs[ns.db], ns.collection)
+	if len(s.dbs[ns.db]) == 0 {
+		delete(s.dbs, ns.db)
+	}
 }
 
 // documents is the collection's present content, in natural order; of it only
@@ -99,9 +125,25 @@ func (c *collection) insert(doc bson.D) error {
 		return err
 	}
 	c.records = append(c.records, r)
+	c.store.noteLocked(func() bson.D { return insertEntry(c.ns, doc) })
 	return nil
 }
 
+// change applies an update to one record and tells whether that made a
+// difference.
+func (c *collection) change(r *record, u *update, now time.Time) (bool, error) {
+	doc, changed, err := u.apply(r.doc, false, now)
+	if err != nil || !changed {
+		return false, err
+	}
+	if err := c.replace(r, doc); err != nil {
+		return false, err
+	}
+	c.store.noteLocked(func() bson.D { return updateEntry(c.ns, doc, u, now) })
+	return true, nil
+}
+
+// replace notes nothing: change does.
 func (c *collection) replace(r *record, doc bson.D) error {
 	if err := c.claim(r, doc); err != nil {
 		return err
@@ -120,4 +162,5 @@ func (c *collection) remove(r *record) {
 	if i := slices.Index(c.records, r); i >= 0 {
 		c.records = slices.Delete(c.records, i, i+1)
 	}
+	c.store.noteLocked(func() bson.D { return removeEntry(c.ns, r.doc) })
 }

@@ -12,6 +12,7 @@ import (
 // update is a parsed update document: a full replacement, or operators.
 type update struct {
 	replacement bson.D // nil with operators
+	operators   bson.D // as they came
 	root        *updateNode
 }
 
@@ -53,7 +54,7 @@ func parseUpdate(v any) (*update, error) {
 	case len(d) == 0 || !strings.HasPrefix(d[0].Key, "$"):
 		return parseReplacement(d)
 	}
-	u := &update{root: &updateNode{}}
+	u := &update{root: &updateNode{}, operators: d}
 	for _, op := range d {
 		fields, ok := op.Value.(bson.D)
 		if !knownModifier(op.Key) {
@@ -171,9 +172,10 @@ func (n *updateNode) sorted() []string {
 }
 
 // apply returns the document after the update, and whether that is a change.
-// The old one is not touched.
-func (u *update) apply(old bson.D, upsert bool) (doc bson.D, changed bool, err error) {
-	w := &updater{changeContext: changeContext{upsert: upsert, now: time.Now()}, root: old}
+// The old one is not touched. now is in whole milliseconds, as BSON has it, so
+// that the same update at the same time has the same result.
+func (u *update) apply(old bson.D, upsert bool, now time.Time) (doc bson.D, changed bool, err error) {
+	w := &updater{changeContext: changeContext{upsert: upsert, now: now}, root: old}
 	if u.replacement != nil {
 		doc = u.replace(old)
 	} else if doc, err = w.document(old, u.root, ""); err == nil {

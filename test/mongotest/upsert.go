@@ -38,7 +38,7 @@ func (u *update) newDocument(f *filter) (bson.D, error) {
 	if err != nil {
 		return nil, err
 	}
-	doc, _, err := u.apply(base, true)
+	doc, _, err := u.apply(base, true, clock())
 	if err != nil {
 		return nil, err
 	}

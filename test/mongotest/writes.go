@@ -1,21 +1,63 @@
 package mongotest
 
 import (
+	"slices"
+
 	"go.mongodb.org/mongo-driver/v2/bson"
 )
 
 // statements runs a write command's statements one after the other. An
-// ordered command ends at its first failure.
-func statements(n int, ordered bool, run func(i int) error) (failed bson.A) {
+// ordered command ends at its first failure. Some errors are not a statement's
+// but the whole command's; what it has done until then stays done.
+func (r *request) statements(n int, ordered bool, run func(i int) (outcome, error)) (done batch, err error) {
 	for i := range n {
-		if err := run(i); err != nil {
-			failed = append(failed, asServerError(err).writeError(i))
-			if ordered {
-				break
-			}
+		o, retried, err := r.node.store.statement(r, int32(i), func() (outcome, error) { return run(i) })
+		done.add(i, o, retried)
+		if err == nil {
+			continue
+		}
+		refused := asServerError(err)
+		if refused.whole {
+			return done, refused
+		}
+		done.failed = append(done.failed, refused.writeError(i))
+		if ordered {
+			break
 		}
 	}
-	return failed
+	return done, nil
+}
+
+// batch is what the statements of one write command have come to.
+type batch struct {
+	n, modified               int32
+	upserted, failed, retried bson.A
+}
+
+func (b *batch) add(statement int, o outcome, retried bool) {
+	b.n += o.n
+	b.modified += o.modified
+	if o.upserted != nil {
+		b.upserted = append(b.upserted, append(bson.D{{Key: "index", Value: int32(statement)}}, o.upserted...))
+	}
+	if retried {
+		b.retried = append(b.retried, int32(statement))
+	}
+}
+
+// reply has n, what else the command says, and lists where they are not empty.
+func (b *batch) reply(more ...bson.E) bson.D {
+	reply := bson.D{{Key: "n", Value: b.n}}
+	add := func(name string, list bson.A) {
+		if len(list) > 0 {
+			reply = append(reply, bson.E{Key: name, Value: list})
+		}
+	}
+	add("upserted", b.upserted)
+	reply = append(reply, more...)
+	add("writeErrors", b.failed)
+	add("retriedStmtIds", b.retried)
+	return reply
 }
 
 func checkBatch(n int) error {
@@ -23,13 +65,6 @@ func checkBatch(n int) error {
 		return failf(codeInvalidLength, "Write batch sizes must be between 1 and %d. Got %d operations.", maxWriteBatchSize, n)
 	}
 	return nil
-}
-
-func withWriteErrors(reply bson.D, failed bson.A) bson.D {
-	if len(failed) > 0 {
-		reply = append(reply, bson.E{Key: "writeErrors", Value: failed})
-	}
-	return reply
 }
 
 func (r *request) insert() (bson.D, error) {
@@ -43,22 +78,20 @@ func (r *request) insert() (bson.D, error) {
 	if err := checkBatch(len(docs)); err != nil {
 		return nil, err
 	}
-	n := int32(0)
-	failed := statements(len(docs), ordered, func(i int) error {
+	done, err := r.statements(len(docs), ordered, func(i int) (outcome, error) {
 		doc, err := storable(docs[i])
+		if err == nil {
+			err = r.node.store.ensureLocked(ns).insert(doc)
+		}
 		if err != nil {
-			return err
+			return outcome{}, err
 		}
-		s := r.node.store
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		if err := s.ensureLocked(ns).insert(doc); err != nil {
-			return err
-		}
-		n++
-		return nil
+		return outcome{n: 1}, nil
 	})
-	return withWriteErrors(bson.D{{Key: "n", Value: n}}, failed), nil
+	if err != nil {
+		return nil, err
+	}
+	return done.reply(), nil
 }
 
 // updateStatement is one entry of an update command.
@@ -117,49 +150,32 @@ func (r *request) update() (bson.D, error) {
 			return nil, malformed
 		}
 	}
-	n, modified := int32(0), int32(0)
-	var upserted bson.A
-	failed := statements(len(list), ordered, func(i int) error {
-		if meaningless[i] != nil {
-			return meaningless[i]
-		}
-		res, err := r.node.store.update(ns, parsed[i])
-		n += res.matched
-		modified += res.modified
-		if res.upserted != nil {
-			n++
-			upserted = append(upserted, bson.D{{Key: "index", Value: int32(i)}, {Key: "_id", Value: res.upserted[0].Value}})
-		}
-		return err
-	})
-	reply := bson.D{{Key: "n", Value: n}}
-	if len(upserted) > 0 {
-		reply = append(reply, bson.E{Key: "upserted", Value: upserted})
+	if r.txn != nil && slices.ContainsFunc(parsed, func(st updateStatement) bool { return st.multi }) {
+		return nil, failf(codeInvalidOptions, "Cannot use retryable writes with multi=true")
 	}
-	reply = append(reply, bson.E{Key: "nModified", Value: modified})
-	return withWriteErrors(reply, failed), nil
+	done, err := r.statements(len(list), ordered, func(i int) (outcome, error) {
+		if meaningless[i] != nil {
+			return outcome{}, meaningless[i]
+		}
+		return r.node.store.updateLocked(ns, parsed[i])
+	})
+	if err != nil {
+		return nil, err
+	}
+	return done.reply(bson.E{Key: "nModified", Value: done.modified}), nil
 }
 
-type updateResult struct {
-	matched, modified int32
-	upserted          bson.D // the new document
-}
-
-// update runs one statement. The whole of it happens under the lock, so no
-// other write comes between the match and the change.
-func (s *store) update(ns namespace, st updateStatement) (res updateResult, err error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+func (s *store) updateLocked(ns namespace, st updateStatement) (res outcome, err error) {
 	if c := s.collectionLocked(ns); c != nil {
 		for _, rec := range c.candidates(st.filter) {
 			if !st.filter.matches(rec.doc) {
 				continue
 			}
-			changed, err := c.change(rec, st.update)
+			changed, err := c.change(rec, st.update, clock())
 			if err != nil {
 				return res, err
 			}
-			res.matched++
+			res.n++
 			if changed {
 				res.modified++
 			}
@@ -168,7 +184,7 @@ func (s *store) update(ns namespace, st updateStatement) (res updateResult, err 
 			}
 		}
 	}
-	if res.matched > 0 || !st.upsert {
+	if res.n > 0 || !st.upsert {
 		return res, nil
 	}
 	doc, err := st.update.newDocument(st.filter)
@@ -178,18 +194,7 @@ func (s *store) update(ns namespace, st updateStatement) (res updateResult, err 
 	if err := s.ensureLocked(ns).insert(doc); err != nil {
 		return res, err
 	}
-	res.upserted = doc
-	return res, nil
-}
-
-// change applies an update to one record and tells whether that made a
-// difference.
-func (c *collection) change(rec *record, u *update) (bool, error) {
-	doc, changed, err := u.apply(rec.doc, false)
-	if err != nil || !changed {
-		return false, err
-	}
-	return true, c.replace(rec, doc)
+	return outcome{n: 1, upserted: bson.D{{Key: "_id", Value: doc[0].Value}}}, nil
 }
 
 func (r *request) delete() (bson.D, error) {
@@ -221,21 +226,23 @@ func (r *request) delete() (bson.D, error) {
 			return nil, failf(codeFailedToParse, "The limit field in delete objects must be 0 or 1. Got %d", limits[i])
 		}
 	}
-	n := int32(0)
-	failed := statements(len(list), ordered, func(i int) error {
+	if r.txn != nil && slices.Contains(limits, 0) {
+		return nil, failf(codeInvalidOptions, "Cannot use retryable writes with limit=0")
+	}
+	done, err := r.statements(len(list), ordered, func(i int) (outcome, error) {
 		f, err := parseFilter(queries[i])
 		if err != nil {
-			return err
+			return outcome{}, err
 		}
-		n += r.node.store.delete(ns, f, limits[i] == 1)
-		return nil
+		return outcome{n: r.node.store.deleteLocked(ns, f, limits[i] == 1)}, nil
 	})
-	return withWriteErrors(bson.D{{Key: "n", Value: n}}, failed), nil
+	if err != nil {
+		return nil, err
+	}
+	return done.reply(), nil
 }
 
-func (s *store) delete(ns namespace, f *filter, one bool) (n int32) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+func (s *store) deleteLocked(ns namespace, f *filter, one bool) (n int32) {
 	c := s.collectionLocked(ns)
 	if c == nil {
 		return 0
