@@ -52,11 +52,25 @@ type Config struct {
 	// MaxMsgSize is the largest message that nsqd takes, in bytes. Zero means its default, 1 MiB.
 	MaxMsgSize int64
 
+	// SyncEvery is after how many messages nsqd flushes its queues on disk. Zero means its default, 2500.
+	SyncEvery int64
+
+	// NSQDAddr, NSQDHTTPAddr, LookupdTCPAddr and LookupdHTTPAddr are where nsqd and nsqlookupd listen, host:port. Empty
+	// means a loopback port of the system's choice. An nsqlookupd that is not started here is elsewhere: LookupdTCPAddr
+	// is where nsqd registers.
+	NSQDAddr, NSQDHTTPAddr, LookupdTCPAddr, LookupdHTTPAddr string
+
+	// Host is where all services listen at the ports that a main server publishes them on, 27017 and so on, such as 0.0.0.0
+	// in a container. Empty means loopback ports of the system's choice, or what the fields above and Mongo.Addr say.
+	Host string
+
 	// Mongo configures MongoDB. Without a User it has gvpocr_admin with the password gvp@123; without a Dir, one in Dir.
 	Mongo mongotest.Config
 
 	// Services is what to start. Empty means all of it.
 	Services []string
+
+	backendAddr string // where the backend listens; empty means anyPort
 }
 
 // Server is a running main server. Its fields are set for the services that it started. It is safe for concurrent use;
@@ -98,7 +112,8 @@ func Start(ctx context.Context, cfg Config) (*Server, error) {
 	if cfg.Mongo.User == "" {
 		cfg.Mongo.User, cfg.Mongo.Password = "gvpocr_admin", "gvp@123"
 	}
-	s := &Server{cfg: cfg, running: map[string]service{}}
+	cfg.listenOnHost()
+	s := &Server{cfg: cfg, lookupdTCP: cfg.LookupdTCPAddr, running: map[string]service{}}
 	if cfg.Dir == "" {
 		dir, err := os.MkdirTemp("", "mainserver")
 		if err != nil {

@@ -61,7 +61,7 @@ func (s *Server) startNSQLookupd() (service, error) {
 	opts := nsqlookupd.NewOptions()
 	opts.Logger = quiet{}
 	opts.TCPAddress = cmp.Or(s.lookupdTCP, anyPort)
-	opts.HTTPAddress = cmp.Or(s.LookupdHTTPAddr, anyPort)
+	opts.HTTPAddress = cmp.Or(s.LookupdHTTPAddr, s.cfg.LookupdHTTPAddr, anyPort)
 	opts.BroadcastAddress = "gvpocr-nsqlookupd"
 	lookupd, err := nsqlookupd.New(opts)
 	if err != nil {
@@ -79,14 +79,15 @@ func (s *Server) startNSQD() (service, error) {
 	}
 	opts := nsqd.NewOptions()
 	opts.Logger = quiet{}
-	opts.TCPAddress = cmp.Or(s.NSQDAddr, anyPort)
-	opts.HTTPAddress = cmp.Or(s.NSQDHTTPAddr, anyPort)
+	opts.TCPAddress = cmp.Or(s.NSQDAddr, s.cfg.NSQDAddr, anyPort)
+	opts.HTTPAddress = cmp.Or(s.NSQDHTTPAddr, s.cfg.NSQDHTTPAddr, anyPort)
 	opts.HTTPSAddress = ""
 	opts.DataPath = dir
 	opts.BroadcastAddress = s.cfg.BroadcastAddress
 	opts.MsgTimeout = cmp.Or(s.cfg.MsgTimeout, opts.MsgTimeout)
 	opts.MaxMsgTimeout = cmp.Or(s.cfg.MaxMsgTimeout, opts.MaxMsgTimeout)
 	opts.MaxMsgSize = cmp.Or(s.cfg.MaxMsgSize, opts.MaxMsgSize)
+	opts.SyncEvery = cmp.Or(s.cfg.SyncEvery, opts.SyncEvery)
 	opts.MemQueueSize = max(cmp.Or(s.cfg.MemQueueSize, opts.MemQueueSize), 0)
 	if s.lookupdTCP != "" {
 		opts.NSQLookupdTCPAddresses = []string{s.lookupdTCP}
