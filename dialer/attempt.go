@@ -16,11 +16,11 @@ type connectFunc func(ctx context.Context, addr string) error
 // proved itself. It may outlive its dial, so it does not read what changes with a pass.
 func (d *Dialer) attempt(ctx context.Context, c *call, from origin, e *endpoint, generation uint64) (connection, Attempt) {
 	var connected net.Conn
-	a := d.timed(ctx, c, e, func(ctx context.Context, addr string) (err error) {
-		connected, err = d.connect(ctx, from.host, c.network, addr)
+	a, end := d.timed(ctx, c, e, func(ctx context.Context, addr string) (err error) {
+		connected, err = d.connect(ctx, c.host, from.host, c.network, addr)
 		return err
 	})
-	d.judge(ctx, c, e, generation, a)
+	d.judge(ctx, c, e, generation, a, end)
 	if a.Err != nil {
 		return nil, a
 	}
@@ -29,8 +29,8 @@ func (d *Dialer) attempt(ctx context.Context, c *call, from origin, e *endpoint,
 
 // attemptWith is attempt for a connect that keeps its connection to itself: its word is taken at once.
 func (d *Dialer) attemptWith(ctx context.Context, c *call, e *endpoint, generation uint64, connect connectFunc) Attempt {
-	a := d.timed(ctx, c, e, connect)
-	d.judge(ctx, c, e, generation, a)
+	a, end := d.timed(ctx, c, e, connect)
+	d.judge(ctx, c, e, generation, a, end)
 	if a.Err == nil {
 		now := time.Now()
 		e.proved(generation, now)
@@ -38,32 +38,37 @@ func (d *Dialer) attemptWith(ctx context.Context, c *call, e *endpoint, generati
 	return a
 }
 
-// timed calls connect within the connect time-out.
-func (d *Dialer) timed(ctx context.Context, c *call, e *endpoint, connect connectFunc) Attempt {
-	if limit := d.patience(); limit > 0 && (!c.narrow || ctx != c.ctx) {
-		var end context.CancelFunc
-		ctx, end = context.WithTimeout(ctx, limit)
-		defer end()
-	}
+// timed calls connect within the connect time-out, whose end it returns; zero = none.
+func (d *Dialer) timed(ctx context.Context, c *call, e *endpoint, connect connectFunc) (a Attempt, end time.Time) {
 	begin := time.Now()
+	switch limit := d.patience(); {
+	case limit <= 0:
+	case c.narrow && ctx == c.ctx: // it bounds the context already
+		end = c.began.Add(limit)
+	default:
+		end = begin.Add(limit)
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithDeadline(ctx, end)
+		defer cancel()
+	}
 	err := connect(ctx, e.addr)
 	if _, permanent := errors.AsType[*permanentError](err); errors.Is(err, context.DeadlineExceeded) && !permanent {
 		// Clients take context.DeadlineExceeded for their own deadline (the MongoDB driver's monitor would cut
 		// connections that are in use), and this one is ours.
 		err = timeoutError(e.addr)
 	}
-	return Attempt{Addr: e.addr, Err: err, Elapsed: time.Since(begin)}
+	return Attempt{Addr: e.addr, Err: err, Elapsed: time.Since(begin)}, end
 }
 
-// judge counts an attempt. ctx is the one that the attempt was bounded by from outside.
-func (d *Dialer) judge(ctx context.Context, c *call, e *endpoint, generation uint64, a Attempt) {
+// judge counts an attempt. ctx is the one that the attempt was bounded by from outside, end its own time-out's.
+func (d *Dialer) judge(ctx context.Context, c *call, e *endpoint, generation uint64, a Attempt, end time.Time) {
 	e.dials.Add(1)
 	if a.Err == nil {
 		e.noteLatency(a.Elapsed)
 		d.cfg.Trace.attempted(c.name, a)
 		return
 	}
-	kind, counts := d.classify(ctx, a)
+	kind, counts := d.classify(ctx, a, end)
 	if counts {
 		e.failures.Add(1)
 		now := time.Now()
@@ -131,11 +136,15 @@ func tcpAddr(addr string) net.Addr {
 	return net.TCPAddrFromAddrPort(ip)
 }
 
-// connect opens a connection, and secures it if the name's are to be.
-func (d *Dialer) connect(ctx context.Context, host, network, addr string) (net.Conn, error) {
+// connect opens a connection, and secures it if those of the name are to be, or those of the service that handed the name
+// out.
+func (d *Dialer) connect(ctx context.Context, host, service, network, addr string) (net.Conn, error) {
 	conn, err := d.dialTCP(ctx, host, network, addr)
-	files, _ := d.tls.of(host)
-	if err != nil || files == nil {
+	files, ok := d.tls.of(host)
+	if !ok {
+		files, ok = d.tls.of(service)
+	}
+	if err != nil || !ok {
 		return conn, err
 	}
 	secured, err := files.secure(ctx, conn)

@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"sync"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -307,6 +309,49 @@ func TestWhatSaysNothingAboutTheServerDoesNotCount(t *testing.T) {
 				t.Errorf("%s: %+v", name, s)
 			}
 		})
+	}
+}
+
+func TestWhatThisMachineLacksDoesNotCount(t *testing.T) {
+	for _, errno := range []syscall.Errno{
+		syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, syscall.EAFNOSUPPORT, syscall.EADDRNOTAVAIL,
+		syscall.ECONNREFUSED, syscall.EHOSTUNREACH, // these do
+	} {
+		change := func(c *dialer.Config) {
+			once(c)
+			c.DialFunc = func(context.Context, string, string) (net.Conn, error) {
+				return nil, &net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError("socket", errno)}
+			}
+		}
+		run(t, map[string]string{"db": "10.0.0.1"}, change, func(t *testing.T, b *bench) {
+			for range 10 {
+				b.dial(t.Context(), "db:1")
+				time.Sleep(60 * time.Millisecond)
+			}
+			counts := errno == syscall.ECONNREFUSED || errno == syscall.EHOSTUNREACH
+			if s := b.state(); (s.State != dialer.Closed) != counts || (s.Failures > 0) != counts {
+				t.Errorf("%v: %v after %d failures", errno, s.State, s.Failures)
+			}
+		})
+	}
+}
+
+func TestADeadlineShorterThanTheConnectTimeoutDoesNotCountHoweverShortThatIs(t *testing.T) {
+	for _, limit := range []time.Duration{80 * time.Millisecond, 200 * time.Millisecond, 5 * time.Second} {
+		for _, deadline := range []time.Duration{limit / 2, limit - time.Millisecond} {
+			run(t, map[string]string{"db": "10.0.0.1"}, func(c *dialer.Config) { c.ConnectTimeout = limit }, func(t *testing.T, b *bench) {
+				b.net.Set("10.0.0.1:1", testnet.Silent)
+				for range 10 {
+					ctx, cancel := context.WithTimeout(t.Context(), deadline)
+					b.dial(ctx, "db:1")
+					cancel()
+					time.Sleep(60 * time.Millisecond)
+				}
+				if s := b.state(); s.Failures != 0 || s.State != dialer.Closed {
+					t.Errorf("connect time-out %v, deadline %v: %+v", limit, deadline, s)
+				}
+			})
+		}
 	}
 }
 

@@ -12,11 +12,19 @@ import (
 // byName are settings by logical name, in the form in which names are compared.
 type byName[T any] map[string]T
 
-// named returns settings by the names that a user wrote.
+// named returns settings by the names that a user wrote. What was written for an alias holds for the service itself, too,
+// unless that has its own.
 func named[T any](settings map[string]T) byName[T] {
 	m := byName[T]{}
 	for name, setting := range settings {
 		m[plainName(name)] = setting
+	}
+	for _, name := range slices.Sorted(maps.Keys(m)) {
+		if service := resolve.ServiceName(name); service != name {
+			if _, ok := m[service]; !ok {
+				m[service] = m[name]
+			}
+		}
 	}
 	return m
 }

@@ -43,8 +43,9 @@ func outOfReach(err error) bool {
 	return ok
 }
 
-// classify says how an attempt failed, and whether that says anything about the endpoint. ctx is what bounded the attempt.
-func (d *Dialer) classify(ctx context.Context, a Attempt) (kind failureKind, counts bool) {
+// classify says how an attempt failed, and whether that says anything about the endpoint. ctx is what bounded the attempt
+// from outside, end its own time-out's.
+func (d *Dialer) classify(ctx context.Context, a Attempt, end time.Time) (kind failureKind, counts bool) {
 	if _, ok := errors.AsType[*permanentError](a.Err); ok {
 		return 0, false // the server answered, and refuses what was asked
 	}
@@ -63,7 +64,7 @@ func (d *Dialer) classify(ctx context.Context, a Attempt) (kind failureKind, cou
 		}
 	}
 	kind = kindOf(a.Err)
-	if kind == silentFailure && a.Elapsed < d.patience()-slowResolve && ctx.Err() != nil {
+	if deadline, ok := ctx.Deadline(); ok && kind == silentFailure && ctx.Err() != nil && (end.IsZero() || deadline.Before(end)) {
 		return 0, false // the caller's own deadline was shorter than ours, or the budget ended
 	}
 	return kind, true

@@ -53,17 +53,21 @@ const (
 	closed
 )
 
-// handOut counts the connection as the caller's and puts it on trial.
-func (s *connState) handOut() {
+// handOut counts the connection as the caller's and puts it on trial, unless its endpoint has left the answer meanwhile.
+func (s *connState) handOut() bool {
+	s.trial.began = time.Now()
 	if !s.stage.CompareAndSwap(ready, handed) {
-		return // its endpoint left the answer a moment ago
+		return false
 	}
 	e := s.endpoint
 	e.open.Add(1)
-	s.trial.began = time.Now()
 	s.trial.decided.Store(false)
 	e.settle(s.trial.began) // so that no more than a second's dials stay on trial
 	e.trials.begin(&s.trial)
+	if s.stage.Load() == closed { // in between
+		e.abandoned(&s.trial)
+	}
+	return true
 }
 
 // discard closes a connection that nobody took.

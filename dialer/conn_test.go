@@ -105,6 +105,41 @@ func TestADoubleCloseIsHarmlessAndSaysSo(t *testing.T) {
 	}
 }
 
+func TestAnEndOfFileAfterCloseWriteSaysNothingAgainstTheServer(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	d, err := dialer.New(dialer.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	for _, half := range []bool{true, false} { // without, to see that it would count
+		conn, err := d.DialContext(t.Context(), "tcp", listener.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		server, err := listener.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if half {
+			conn.(interface{ CloseWrite() error }).CloseWrite()
+			io.Copy(io.Discard, server)
+		}
+		server.Close()
+		if _, err := conn.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
+			t.Error(err)
+		}
+		conn.Close()
+		if n := d.Stats().Names[0].Endpoints[0].Failures; n == 0 != half {
+			t.Errorf("after CloseWrite: %v; %d failures", half, n)
+		}
+	}
+}
+
 // TestManyDialsWhileEndpointsDieAndReturn looks for leaks: goroutines (TestMain), descriptors and gauges.
 func TestManyDialsWhileEndpointsDieAndReturn(t *testing.T) {
 	servers := []*mortal{newMortal(t), newMortal(t), newMortal(t)}

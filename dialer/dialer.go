@@ -53,7 +53,7 @@ type call struct {
 	failed        DialError
 	beforeBreaker bool // an endpoint was dialed, so the dial waits for a probe's verdict
 	names         names
-	pass          pass // written under Dialer.mu, by the dial's own goroutine
+	pass          pass // written under Dialer.mu, its origin by the dial's own goroutine alone
 	moved         bool // the pass was cut short; guarded by Dialer.mu
 	first         [1]*endpoint
 }
@@ -64,14 +64,16 @@ func New(cfg Config) (*Dialer, error) {
 		return nil, err
 	}
 	cfg = cfg.withDefaults()
-	d := &Dialer{cfg: cfg, calls: map[*call]struct{}{}, endpoints: map[string]*endpoint{}, stocks: map[string]*stock{}, watches: watches{byOrigin: map[origin]*watch{}}, tls: byName[*tlsFiles]{}, spares: named(cfg.Spares)}
+	d := &Dialer{cfg: cfg, calls: map[*call]struct{}{}, endpoints: map[string]*endpoint{}, stocks: map[string]*stock{}, watches: watches{byOrigin: map[origin]*watch{}}, spares: named(cfg.Spares)}
+	secured := map[string]*tlsFiles{}
 	for name, c := range cfg.TLS {
 		files, err := newTLSFiles(name, c)
 		if err != nil {
 			return nil, err
 		}
-		d.tls[plainName(name)] = files
+		secured[name] = files
 	}
+	d.tls = named(secured)
 	d.faults = newFaultPlan(cfg.Faults)
 	if cache, ok := cfg.Resolver.(*resolve.Cache); ok {
 		d.cache, d.named = cache, resolve.Named(cache)
@@ -123,8 +125,7 @@ func (d *Dialer) connection(ctx context.Context, n names, network, address strin
 		spares = d.stock(host, address)
 	}
 	if spares != nil {
-		if conn = spares.take(); conn != nil {
-			conn.state().handOut()
+		if conn = spares.take(); conn != nil && conn.state().handOut() {
 			spares.refill()
 			return conn, conn.state().endpoint.addr, true, nil
 		}
@@ -136,7 +137,7 @@ func (d *Dialer) connection(ctx context.Context, n names, network, address strin
 	if err != nil {
 		return nil, "", false, err
 	}
-	conn.state().handOut()
+	_ = conn.state().handOut() // else it is closed, as it would be a moment later
 	if spares != nil {
 		spares.refill()
 	}
@@ -189,8 +190,7 @@ func (d *Dialer) dial(ctx context.Context, n names, network, address string, try
 			if try(c, endpoints) {
 				return nil
 			}
-			if d.hasMoved(c) && d.over(c) == nil {
-				d.bound(c)
+			if d.resume(c) {
 				continue
 			}
 		case !c.beforeBreaker:
@@ -211,6 +211,9 @@ func (d *Dialer) dial(ctx context.Context, n names, network, address string, try
 			again = retry.wait(c.ctx)
 		}
 		if !again {
+			if d.resume(c) {
+				continue
+			}
 			if over := d.over(c); over != nil {
 				return over
 			}

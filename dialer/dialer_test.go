@@ -10,6 +10,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -162,6 +163,9 @@ func TestADialGivesUpWhenItsBudgetIsUsedUp(t *testing.T) {
 		}
 		if n := len(b.net.Dials()); n < 5 || n > 100 {
 			t.Errorf("%d attempts", n)
+		}
+		if failed, _ := errors.AsType[*dialer.DialError](err); len(failed.Attempts) != 1 {
+			t.Errorf("%d entries for one endpoint, however often it was tried", len(failed.Attempts))
 		}
 	})
 }
@@ -329,11 +333,14 @@ func TestADialRidesOutADeadNameServer(t *testing.T) {
 }
 
 type flakyResolver struct {
+	mu              sync.Mutex
 	failures, calls int
 	err             error // nil = some error
 }
 
 func (f *flakyResolver) Resolve(_ context.Context, _, port string) (resolve.Answer, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	f.calls++
 	if f.calls <= f.failures {
 		if f.err != nil {
@@ -356,7 +363,9 @@ func TestOnceAnEndpointWasKnownNoDNSErrorComesOutOfADial(t *testing.T) {
 		if _, err := b.dial(t.Context(), "db:1"); err != nil {
 			t.Fatal(err)
 		}
+		answers.mu.Lock()
 		answers.err, answers.failures = dead, 1000
+		answers.mu.Unlock()
 		_, err := b.dial(t.Context(), "db:1")
 		if _, ok := errors.AsType[*net.DNSError](err); ok || err == nil || !strings.Contains(err.Error(), dead.Err) {
 			t.Errorf("known before: %v, reaches a *net.DNSError: %v", err, ok)
@@ -454,6 +463,8 @@ func TestWhatANameResolvesToIsLoggedOnceUntilItChanges(t *testing.T) {
 }
 
 func TestBehindFindsAdvertisedNamesAtTheService(t *testing.T) {
+	nameServer.Set("3f2a91c0de4b", "192.0.2.66") // another one by that name, which is not meant
+	defer nameServer.Set("3f2a91c0de4b")
 	targets := map[string]string{"mongodb-proxy": "10.0.0.1:27500", "nsqd-proxy": "10.0.0.2", "known": "10.0.0.9"}
 	runNow(t, targets, func(c *dialer.Config) {
 		c.Resolver = resolve.Chain(c.Resolver, resolve.System(nil))

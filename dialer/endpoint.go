@@ -13,7 +13,8 @@ import (
 // endpoint is what a Dialer knows of one ip:port, under whatever names it is dialed.
 type endpoint struct {
 	addr    string
-	host    string // whose answer it was first in
+	host    string // the name that it was first dialed by
+	service string // the name whose answer it was in then: see Behind
 	breaker *breaker
 	trials  trials
 
@@ -38,7 +39,7 @@ const endpointLife = 10 * time.Minute
 const maxEndpoints = 10_000
 
 // endpoint returns the state of addr.
-func (d *Dialer) endpoint(addr, host string, now time.Time) *endpoint {
+func (d *Dialer) endpoint(addr, host, service string, now time.Time) *endpoint {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	e := d.endpoints[addr]
@@ -46,7 +47,7 @@ func (d *Dialer) endpoint(addr, host string, now time.Time) *endpoint {
 		if len(d.endpoints) >= maxEndpoints {
 			d.forgetLocked(now)
 		}
-		e = &endpoint{addr: addr, host: host, breaker: newBreaker(d.cfg.Breaker)}
+		e = &endpoint{addr: addr, host: host, service: service, breaker: newBreaker(d.cfg.Breaker)}
 		d.endpoints[addr] = e
 	}
 	e.touch(now)
@@ -103,8 +104,9 @@ func (e *endpoint) enterBackground() bool {
 // candidates resolves the call's name and returns the endpoints to try, in order. If a breaker is open, open says why
 // that endpoint is not among them.
 func (d *Dialer) candidates(c *call) (closed []*endpoint, open, err error) {
+	d.leavePass(c)
 	answer, from, err := c.names.lookUp(c.ctx, c.host, c.port)
-	d.enterPass(c, from, answer)
+	c.pass.origin = from // the pass has no endpoints, so nobody else looks at it
 	if errors.Is(err, context.DeadlineExceeded) && c.caller.Err() == nil {
 		err = fmt.Errorf("%v: %w", err, os.ErrDeadlineExceeded) //nolint:errorlint // it must not look like the caller's deadline
 	}
@@ -125,7 +127,7 @@ func (d *Dialer) candidates(c *call) (closed []*endpoint, open, err error) {
 	closed = c.first[:0]
 	var skipped []skippedEndpoint
 	for _, o := range ordered {
-		e := d.endpoint(o.Addr, from.host, now)
+		e := d.endpoint(o.Addr, c.host, from.host, now)
 		state, next := e.breaker.snapshot()
 		if state == Closed {
 			closed = append(closed, e)
@@ -135,6 +137,7 @@ func (d *Dialer) candidates(c *call) (closed []*endpoint, open, err error) {
 		skipped = append(skipped, skippedEndpoint{o.Addr, next, e.lastErr})
 		e.mu.Unlock()
 	}
+	d.enterPass(c, closed)
 	if len(skipped) > 0 {
 		open = &openError{skipped, now}
 	}

@@ -142,6 +142,9 @@ func (e *DialError) advice() string {
 // plain leaves out of an attempt's error the operation and the address that Error has said already.
 func plain(a Attempt) string {
 	if errors.Is(a.Err, os.ErrDeadlineExceeded) {
+		if a.Elapsed == 0 {
+			return "no answer in time"
+		}
 		return fmt.Sprintf("no answer within %v", a.Elapsed.Round(time.Millisecond))
 	}
 	// Only the outermost error may lose its words: what wraps a net.OpError says more than it.

@@ -90,6 +90,24 @@ func TestAPortThatNobodyDialsAnyMoreDoesNotSpeakForItsHost(t *testing.T) {
 	})
 }
 
+func TestOnePortThatIsDownDoesNotSpeakForItsHost(t *testing.T) {
+	for name, others := range map[string][]string{"the only one": nil, "beside one that lives": {"queue:2"}} {
+		run(t, map[string]string{"db": "10.0.0.1", "queue": "10.0.0.1"}, once, func(t *testing.T, b *bench) {
+			b.net.Set("10.0.0.1:2", testnet.Accept)
+			for range 10 {
+				for _, name := range append(others, "db:1") {
+					b.dial(t.Context(), name)
+				}
+				time.Sleep(60 * time.Millisecond)
+			}
+			e, err := b.d.Explain(t.Context(), "db:1")
+			if err != nil || !strings.HasPrefix(e.Verdict, "fails at once") || strings.Contains(e.Verdict, "host 10.0.0.1") {
+				t.Errorf("%s: %v, %v", name, e, err)
+			}
+		})
+	}
+}
+
 func TestTraceIsToldOfEveryStep(t *testing.T) {
 	var told []string
 	change := func(c *dialer.Config) {

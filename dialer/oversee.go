@@ -1,7 +1,6 @@
 package dialer
 
 import (
-	"context"
 	"slices"
 	"time"
 
@@ -12,8 +11,17 @@ import (
 // lives has answered.
 const overseePace = defaultAttemptDelay
 
+// pass is what one pass of a dial goes by.
+type pass struct {
+	number    int
+	origin    origin
+	endpoints []*endpoint // that it tries
+	left      []string    // endpoints of passes before it that were cut short
+}
+
 // oversee looks after dials that take long: their names are asked for again, since they may have moved, and a pass over
-// endpoints that have all left the answer ends. It runs while there are dials, at the cost of one goroutine for all.
+// endpoints that have all left the answer is cut short. It runs while there are dials, at the cost of one goroutine for
+// all.
 func (d *Dialer) oversee() {
 	tick := time.NewTicker(overseePace)
 	defer tick.Stop()
@@ -31,58 +39,87 @@ func (d *Dialer) oversee() {
 		}
 		slow := map[*call]pass{}
 		for c := range d.calls {
-			if time.Since(c.began) >= overseePace && len(c.pass.answer.Endpoints) > 0 && !isAddress(c.pass.origin.host) {
+			if time.Since(c.began) >= overseePace && len(c.pass.endpoints) > 0 && !isAddress(c.pass.origin.host) {
 				slow[c] = c.pass
 			}
 		}
 		d.mu.Unlock()
 		for c, p := range slow {
 			if p.over() {
-				d.endPass(c, p)
+				d.cutShort(c, p)
 			}
 			p.origin.cache.Refresh(p.origin.host, p.origin.port)
 		}
 	}
 }
 
-// pass is what one pass of a dial goes by.
-type pass struct {
-	number int
-	origin origin
-	answer resolve.Answer
-}
-
-// over reports whether all its endpoints have left the answer.
+// over reports whether all its endpoints have left the answer, which has one that the dial has not left yet: records
+// that rotate must not send it round and round.
 func (p pass) over() bool {
 	now, at, _ := p.origin.cache.Follow(p.origin.host, p.origin.port)
-	return !at.IsZero() && !now.Partial &&
-		!slices.ContainsFunc(p.answer.Endpoints, func(e resolve.Endpoint) bool { return p.origin.names(now, e.Addr) })
+	if at.IsZero() || now.Partial || slices.ContainsFunc(p.endpoints, func(e *endpoint) bool { return p.origin.names(now, e.addr) }) {
+		return false
+	}
+	return slices.ContainsFunc(now.Endpoints, func(e resolve.Endpoint) bool {
+		return !slices.ContainsFunc(p.left, func(addr string) bool { return p.origin.same(e.Addr, addr) })
+	})
+}
+
+// leavePass ends the last pass before the name is asked for again: nobody cuts that short.
+func (d *Dialer) leavePass(c *call) {
+	d.mu.Lock()
+	c.pass.number++
+	c.pass.endpoints = nil
+	moved := c.moved
+	c.moved = false
+	d.mu.Unlock()
+	if moved && c.ctx.Err() != nil && c.caller.Err() == nil { // it was, between two passes
+		d.bound(c)
+	}
 }
 
 // enterPass notes what the dial goes by now.
-func (d *Dialer) enterPass(c *call, from origin, answer resolve.Answer) {
+func (d *Dialer) enterPass(c *call, endpoints []*endpoint) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	c.pass = pass{c.pass.number + 1, from, answer}
-	c.moved = false
+	c.pass.number++
+	c.pass.endpoints = endpoints
 }
 
-// endPass cuts a pass short, unless it has ended.
-func (d *Dialer) endPass(c *call, p pass) {
+// cutShort ends a pass, unless it has ended.
+func (d *Dialer) cutShort(c *call, p pass) {
 	d.mu.Lock()
-	var cancel context.CancelFunc
-	if _, running := d.calls[c]; running && c.pass.number == p.number {
-		c.moved, cancel = true, c.cancel
+	_, running := d.calls[c]
+	if !running || c.pass.number != p.number {
+		d.mu.Unlock()
+		return
 	}
+	c.moved = true
+	left := slices.Clip(c.pass.left)
+	for _, e := range p.endpoints {
+		left = append(left, e.addr)
+	}
+	c.pass.left = left
+	cancel := c.cancel
 	d.mu.Unlock()
-	if cancel != nil {
-		cancel()
-	}
+	cancel()
 }
 
-// hasMoved reports whether a pass was cut short.
+// hasMoved reports whether the pass was cut short.
 func (d *Dialer) hasMoved(c *call) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return c.moved
+}
+
+// resume lets a dial whose pass was cut short go on, unless it is over or its budget used up.
+func (d *Dialer) resume(c *call) bool {
+	if !d.hasMoved(c) || d.over(c) != nil {
+		return false
+	}
+	if c.narrow {
+		c.narrow = false
+	}
+	d.bound(c)
+	return c.ctx.Err() == nil
 }

@@ -89,7 +89,7 @@ func (d *Dialer) probeOnce(e *endpoint, hold bool) bool {
 
 // knock connects as a dial does, TLS included.
 func (d *Dialer) knock(ctx context.Context, e *endpoint, hold bool) error {
-	conn, err := d.connect(ctx, e.host, "tcp", e.addr)
+	conn, err := d.connect(ctx, e.host, e.service, "tcp", e.addr)
 	switch {
 	case refusedCertificate(err): // somebody has to mend it, but the server is there
 		return nil

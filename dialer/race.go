@@ -63,11 +63,34 @@ func (d *Dialer) alone(c *call, e *endpoint) connection {
 		c.failed.skip(e.addr)
 		return nil
 	}
+	began := time.Now()
 	conn, a := d.attempt(c.ctx, c, c.pass.origin, e, generation)
-	if a.Err != nil && !d.gone(c) {
+	switch {
+	case a.Err == nil:
+	case !d.gone(c):
 		c.failed.add(a)
+	case errors.Is(a.Err, context.Canceled) && d.hasMoved(c):
+		d.askAgain(c, e, generation, began)
 	}
 	return conn
+}
+
+// askAgain dials an endpoint whose attempt was cut short once more, for nobody: a cancel says nothing, and the breaker
+// would never learn of an endpoint that drops packets.
+func (d *Dialer) askAgain(c *call, e *endpoint, generation uint64, began time.Time) {
+	if !e.leave(began) {
+		return
+	}
+	own := call{name: c.name, host: c.host, network: c.network}
+	from := c.pass.origin
+	if !d.goOn(func() {
+		defer e.background.Add(-1)
+		if conn, _ := d.attempt(d.ctx, &own, from, e, generation); conn != nil {
+			conn.state().discard()
+		}
+	}) {
+		e.background.Add(-1)
+	}
 }
 
 // gone reports whether the caller gave up, or the pass was cut short, which is no attempt's failure.

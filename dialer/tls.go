@@ -201,5 +201,16 @@ func (c *tlsConn) Leaving() <-chan struct{} { return c.s.leaving() }
 // CloseWrite is tcpConn's.
 func (c *tlsConn) CloseWrite() error {
 	c.s.endpoint.abandoned(&c.s.trial)
-	return c.Conn.CloseWrite()
+	err := c.Conn.CloseWrite()
+	if err == nil && c.under != nil {
+		err = c.under.kept() // a Write before it was cut by its deadline, and the end can't go out either
+	}
+	return err
+}
+
+// Secures reports whether connections that are dialed by name are secured, because the Dialer's TLS names it or another
+// name of its service.
+func (d *Dialer) Secures(name string) bool {
+	_, ok := d.tls.of(name)
+	return ok
 }

@@ -166,25 +166,58 @@ func TestEveryWayToASecuredNameIsSecured(t *testing.T) {
 	}
 }
 
-func TestAnAliasOfASecuredServiceIsSecured(t *testing.T) {
-	id := newIdentity(t, t.TempDir(), "mongodb-proxy", time.Now().Add(time.Hour))
-	addr, _ := gateway(t, &tls.Config{Certificates: []tls.Certificate{id.cert}})
+func TestAllNamesOfASecuredServiceAreSecured(t *testing.T) {
+	id := newIdentity(t, t.TempDir(), "db", time.Now().Add(time.Hour))
+	addr, accepted := gateway(t, &tls.Config{Certificates: []tls.Certificate{id.cert}})
 	resolver, err := resolve.Env([]string{"DIAL_MONGODB_PROXY=" + addr})
 	if err != nil {
 		t.Fatal(err)
 	}
-	d, err := dialer.New(dialer.Config{Resolver: resolver, TLS: map[string]dialer.TLSConfig{"mongodb-proxy": {CAFile: id.certFile}}})
+	for _, configured := range []string{"mongodb-proxy", "mongodb"} {
+		d, err := dialer.New(dialer.Config{
+			Resolver: resolver, TLS: map[string]dialer.TLSConfig{configured: {CAFile: id.certFile, ServerName: "db"}},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range []string{"mongodb-proxy", "mongodb", "gvpocr-mongodb"} {
+			conn, err := d.DialContext(t.Context(), "tcp", name+":27017")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, ok := conn.(interface{ ConnectionState() tls.ConnectionState }); !ok {
+				t.Errorf("TLS for %s, and %s is dialed without: %T", configured, name, conn)
+			} else {
+				(<-accepted).Close()
+			}
+			conn.Close()
+		}
+		d.Close()
+	}
+}
+
+func TestANameOfAnotherWorldWithTLSOfItsOwnIsSecured(t *testing.T) {
+	id := newIdentity(t, t.TempDir(), "gvpocr-mongo-1", time.Now().Add(time.Hour))
+	addr, _ := gateway(t, &tls.Config{Certificates: []tls.Certificate{id.cert}})
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := dialer.New(dialer.Config{
+		Resolver: static(t, map[string]string{"mongodb-proxy": host}),
+		TLS:      map[string]dialer.TLSConfig{"gvpocr-mongo-1": {CAFile: id.certFile}},
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer d.Close()
-	conn, err := d.DialContext(t.Context(), "tcp", "gvpocr-mongodb:27017")
+	conn, err := d.Behind("mongodb-proxy").DialContext(t.Context(), "tcp", net.JoinHostPort("gvpocr-mongo-1", port))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer conn.Close()
 	if _, ok := conn.(interface{ ConnectionState() tls.ConnectionState }); !ok {
-		t.Errorf("%T", conn)
+		t.Errorf("dialed without: %T", conn)
 	}
 }
 

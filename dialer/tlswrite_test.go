@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"sync"
 	"testing"
 	"time"
 
@@ -99,6 +100,34 @@ func TestATLSConnectionGoesOnAfterWritesThatTimedOut(t *testing.T) {
 	if all := <-got; !bytes.Equal(all, message) {
 		t.Errorf("%d bytes came, %d were sent, or not the same", len(all), len(message))
 	}
+}
+
+func TestWritesOfATLSConnectionDoNotMix(t *testing.T) {
+	client, server, stop, err := securePair(t)()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stop()
+	const size = 2 << 20
+	const writers = "abcdefgh"
+	var writes sync.WaitGroup
+	for _, c := range writers {
+		writes.Go(func() {
+			if n, err := client.Write(bytes.Repeat([]byte{byte(c)}, size)); n != size || err != nil {
+				t.Errorf("%d, %v", n, err)
+			}
+		})
+	}
+	for range writers {
+		message := make([]byte, size)
+		if _, err := io.ReadFull(server, message); err != nil {
+			t.Fatal(err)
+		}
+		if n := bytes.Count(message, message[:1]); n != size {
+			t.Errorf("%d of %d bytes are %q: the writes are mixed", n, size, message[:1])
+		}
+	}
+	writes.Wait()
 }
 
 func TestATLSConnectionKeepsWhatItCanDo(t *testing.T) {

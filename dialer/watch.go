@@ -18,7 +18,8 @@ const (
 	// unknownTTL stands for the TTL of an answer that has none, from ordinary DNS: as long as a cache keeps one at most.
 	unknownTTL = 5 * time.Minute
 
-	// idlePace is how often idle connections to what the answer lacks are closed: one that is busy may become idle.
+	// idlePace is how often idle connections are closed once a second answer lacks their endpoint: one that is busy may
+	// become idle for a moment. Not before: a Transport closes those to other hosts, too, and records may rotate.
 	idlePace = 250 * time.Millisecond
 
 	// watchPace is how often a watch looks whether there is still something to watch, and keeps the name in use.
@@ -35,9 +36,11 @@ type origin struct {
 // names reports whether an answer holds the endpoint.
 func (o origin) names(a resolve.Answer, addr string) bool {
 	return slices.ContainsFunc(a.Endpoints, func(e resolve.Endpoint) bool {
-		return e.Addr == addr || o.hostsOnly && sameHost(e.Addr, addr)
+		return o.same(e.Addr, addr)
 	})
 }
+
+func (o origin) same(a, b string) bool { return a == b || o.hostsOnly && sameHost(a, b) }
 
 func sameHost(a, b string) bool {
 	hostA, _, errA := net.SplitHostPort(a)
@@ -57,8 +60,9 @@ type watch struct {
 	joined  chan struct{} // has room for one: an endpoint is new
 	members []*member
 
-	last resolve.Answer // whole
-	ask  time.Time      // when to ask unasked; zero = not
+	last   resolve.Answer // whole
+	lastAt time.Time
+	ask    time.Time // when to ask unasked; zero = not
 }
 
 // member is one endpoint that an origin's answers led to, with the connections to it.
@@ -69,6 +73,7 @@ type member struct {
 
 	conns   map[*connState]struct{}
 	missing bool      // from the last answer
+	agreed  bool      // that answer said the same as the one before
 	until   time.Time // when an answer that lacks it, too, is another one, and not the same out of some name server's cache
 }
 
@@ -170,7 +175,7 @@ func (d *Dialer) take(w *watch, a resolve.Answer, at time.Time, closed bool) (n 
 	now := time.Now()
 	n.wait = watchPace
 	for _, m := range w.members {
-		if transports := m.transports(); m.missing && len(transports) > 0 {
+		if transports := m.transports(); m.missing && m.agreed && len(transports) > 0 {
 			n.idle = append(n.idle, transports...)
 			n.wait = idlePace
 		}
@@ -193,19 +198,24 @@ func (w *watch) compare(a resolve.Answer, at time.Time, n *news) {
 	w.members = slices.DeleteFunc(w.members, func(m *member) bool {
 		switch {
 		case w.origin.names(a, m.endpoint.addr):
-			m.missing = false
+			m.missing, m.agreed = false, false
 		case a.Partial: // what it lacks may have been cut off
 		case !m.missing || !again:
-			m.missing, m.until = true, at.Add(max(leaveApart, lasts(a)))
+			if !m.missing {
+				n.idle = append(n.idle, m.transports()...)
+			}
+			m.missing, m.agreed, m.until = true, false, at.Add(max(leaveApart, lasts(a)))
 			w.ask = m.until // if the cache has not done it by then
 		case !at.Before(m.until):
 			n.gone = append(n.gone, m)
 			return true
+		case at.After(w.lastAt):
+			m.agreed = true
 		}
 		return false
 	})
 	if !a.Partial {
-		w.last = a
+		w.last, w.lastAt = a, at
 	}
 }
 

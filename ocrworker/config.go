@@ -16,6 +16,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/nsqio/go-nsq"
+
 	"github.com/gvpocr/worker/dialer"
 	"github.com/gvpocr/worker/internal/environ"
 	"github.com/gvpocr/worker/ocrworker/jobs"
@@ -35,6 +37,7 @@ const (
 type Config struct {
 	Dialer         *dialer.Dialer        // required
 	MongoURI, NSQD string                // MongoURI is required; NSQD is consumed directly while no lookupd answers
+	NSQ            *nsq.Config           // default: nsqdial.NewConfig(); copied; ClientID and UserAgent are set
 	ID             string                // default: the host name
 	Lookupds       []string              // required if NSQD is empty
 	Engines        map[string]ocr.Engine // by provider; one at least
@@ -125,6 +128,14 @@ type variables struct {
 	NSQD          string   `env:"NSQD_ADDRESS"`
 	Lookupds      []string `env:"NSQLOOKUPD_ADDRESSES"`
 	UseNSQ        bool     `env:"USE_NSQ"`
+	NSQTLS        bool     `env:"NSQ_TLS"`
+	NSQCAFile     string   `env:"NSQ_TLS_CA_FILE"`
+	NSQCertFile   string   `env:"NSQ_TLS_CERT_FILE"`
+	NSQKeyFile    string   `env:"NSQ_TLS_KEY_FILE"`
+	NSQServerName string   `env:"NSQ_TLS_SERVER_NAME"`
+	NSQAuthSecret string   `env:"NSQ_AUTH_SECRET"`
+	NSQSnappy     bool     `env:"NSQ_SNAPPY"`
+	NSQDeflate    bool     `env:"NSQ_DEFLATE"`
 	ID            string   `env:"WORKER_ID"`
 
 	GVPOCRPath      string `env:"GVPOCR_PATH" envDefault:"/app/Bhushanji"`
@@ -144,7 +155,7 @@ type variables struct {
 }
 
 // secrets may be given as the path of a file that holds them, in a variable with _FILE after its name.
-var secrets = []string{"MONGO_URI", "MONGO_PASSWORD"}
+var secrets = []string{"MONGO_URI", "MONGO_PASSWORD", "NSQ_AUTH_SECRET"}
 
 // ConfigFromEnv reads a Config from environ, which is in the form of os.Environ. The Dialer is configured by the same
 // environment (see dialer.ConfigFromEnv) and is the caller's to close. The error joins every bad variable, and shows no
@@ -155,7 +166,8 @@ func ConfigFromEnv(environment []string) (Config, error) {
 	err := environ.Parse(&v, environment)
 	dial, dialErr := dialer.ConfigFromEnv(environment)
 	uri, uriErr := v.mongoURI()
-	if err := errors.Join(err, dialErr, fileErr, uriErr, v.check()); err != nil {
+	queue, queueErr := v.nsq()
+	if err := errors.Join(err, dialErr, fileErr, uriErr, queueErr, v.check(), v.checkNSQDNames(dial)); err != nil {
 		return Config{}, err
 	}
 	logger := v.logger(os.Stderr)
@@ -166,6 +178,7 @@ func ConfigFromEnv(environment []string) (Config, error) {
 	cfg := Config{
 		MongoURI:        uri,
 		NSQD:            v.NSQD,
+		NSQ:             queue,
 		ID:              v.ID,
 		Lookupds:        trimmed(v.Lookupds),
 		DefaultEngine:   v.DefaultProvider,
@@ -293,15 +306,20 @@ func readSecrets(environment []string) ([]string, error) {
 		}
 		value, err := readFile(path, most)
 		if err != nil {
-			if e, ok := errors.AsType[*fs.PathError](err); ok {
-				err = e.Err // without the path, which may be the secret itself in the wrong variable
-			}
-			errs = append(errs, fmt.Errorf("%s: the file can't be read: %w", name, err))
+			errs = append(errs, fmt.Errorf("%s: the file can't be read: %w", name, withoutPath(err)))
 			continue
 		}
 		read = append(read, secret+"="+strings.TrimRight(value, "\r\n"))
 	}
 	return slices.Concat(environment, read), errors.Join(errs...)
+}
+
+// withoutPath leaves a file's path out of an error: it may be a secret in the wrong variable.
+func withoutPath(err error) error {
+	if e, ok := errors.AsType[*fs.PathError](err); ok {
+		return e.Err
+	}
+	return err
 }
 
 func readFile(path string, most int64) (string, error) {

@@ -11,7 +11,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/cenkalti/backoff/v4"
 	"github.com/nsqio/go-nsq"
 
 	"github.com/gvpocr/worker/ocrworker/jobs"
@@ -19,6 +18,18 @@ import (
 	"github.com/gvpocr/worker/ocrworker/pages"
 	"github.com/gvpocr/worker/ocrworker/source"
 )
+
+// delivery is one message while it is worked on.
+type delivery struct {
+	message *nsq.Message
+	task    task
+	file    jobs.File
+	located error // why Roots does not have the file
+	waited  bool  // for a dependency that was away: what is left of its time may be short
+
+	done       chan struct{} // closed when the work has ended
+	handedOver bool          // the message is answered and a copy is in the queue, while the work goes on; guarded by Worker.mu
+}
 
 // HandleMessage works on one message, from its body to its answer. It is called by the consumer.
 func (w *Worker) HandleMessage(m *nsq.Message) error {
@@ -30,25 +41,31 @@ func (w *Worker) HandleMessage(m *nsq.Message) error {
 		w.deadLetter(m, err)
 		return nil
 	}
-	if !w.claim(t.FirstID) {
+	d := &delivery{message: m, task: t, done: make(chan struct{})}
+	if !w.claim(d) {
 		// Its connection was lost or its time-out passed while the work goes on. By the time it comes again, the
 		// document knows the result. A copy, since nsqd's count of deliveries would take it for one that crashes workers.
-		w.putBack(m, t, t.Attempt, workingDelay)
+		w.putBack(d, t.Attempt, workingDelay)
 		return nil
 	}
-	defer w.release(t.FirstID)
+	defer w.release(d)
 	ctx, cancel := context.WithTimeoutCause(w.work, w.cfg.FileTimeout, errFileTimeout(w.cfg.FileTimeout))
 	defer cancel()
-	location, located := w.cfg.Roots.Locate(t.FilePath)
-	file := jobs.File{
-		JobID:     t.JobID,
-		Path:      strings.ToValidUTF8(cmp.Or(location.Path, t.FilePath), "\uFFFD"), // a link may lead to any bytes, and BSON has text only
-		Index:     *t.FileIndex,
-		MessageID: t.FirstID,
-	}
-	err = w.process(ctx, m, t, file, located)
-	w.settle(m, t, file, err)
+	w.locate(d)
+	w.settle(d, w.process(ctx, d))
 	return nil
+}
+
+// locate finds out where the file is, and so the key of its result.
+func (w *Worker) locate(d *delivery) {
+	location, err := w.cfg.Roots.Locate(d.task.FilePath)
+	d.located = err
+	d.file = jobs.File{
+		JobID:     d.task.JobID,
+		Path:      strings.ToValidUTF8(cmp.Or(location.Path, d.task.FilePath), "\uFFFD"), // a link may lead to any bytes, and BSON has text only
+		Index:     *d.task.FileIndex,
+		MessageID: d.task.FirstID,
+	}
 }
 
 func errFileTimeout(limit time.Duration) error {
@@ -56,86 +73,60 @@ func errFileTimeout(limit time.Duration) error {
 }
 
 // process is the story of one task. It returns nil when the file is counted.
-func (w *Worker) process(ctx context.Context, m *nsq.Message, t task, file jobs.File, located error) (err error) {
+func (w *Worker) process(ctx context.Context, d *delivery) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
-			w.logger.Error("panic", "job", t.JobID, "file", t.FilePath, "panic", r, "stack", string(debug.Stack()))
+			w.logger.Error("panic", "job", d.task.JobID, "file", d.task.FilePath, "panic", r, "stack", string(debug.Stack()))
 			err = fail(permanent, fmt.Errorf("the worker failed on this file: %v", r))
 		}
 	}()
 	begin := time.Now()
-	var state jobs.State
-	err = w.keep(ctx, func(ctx context.Context) (err error) {
-		state, err = w.jobs.Classify(ctx, file)
-		return err
-	})
+	state, err := w.classify(ctx, d)
 	switch {
 	case err != nil:
 		return err
 	case state == jobs.Done:
 		return nil
 	case state != jobs.Pending:
-		return w.keep(ctx, func(ctx context.Context) error { return w.notAdded(ctx, file) })
+		return w.store(ctx, d, func(ctx context.Context) error { return w.notAdded(ctx, d.file) })
 	}
-	if m.Attempts > maxDeliveries {
-		return fail(permanent, fmt.Errorf("delivered %d times without an answer: it seems to crash its workers", m.Attempts))
+	if d.message.Attempts > maxDeliveries {
+		return fail(permanent, fmt.Errorf("delivered %d times without an answer: it seems to crash its workers", d.message.Attempts))
 	}
-	provider, engine, err := w.engine(t)
+	provider, engine, err := w.engine(d.task)
 	if err != nil {
 		return err
 	}
-	document, err := w.read(ctx, t, file, located)
-	if err != nil {
-		return err
+	document, err := w.find(ctx, d)
+	var result jobs.Result
+	if err == nil {
+		result, err = recognize(ctx, document, engine, d.task)
 	}
-	result, err := recognize(ctx, document, engine, t)
+	if err != nil && ctx.Err() != nil && d.waited {
+		return fail(outage, fmt.Errorf("an outage took the time of the task: %w", err))
+	}
 	if err != nil {
 		return err
 	}
 	result.Provider = provider
 	result.WorkerID = w.cfg.ID
 	result.Took = time.Since(begin)
-	err = w.keep(ctx, func(ctx context.Context) error {
-		added, err := w.jobs.AddResult(ctx, file, result)
+	err = w.store(ctx, d, func(ctx context.Context) error {
+		added, err := w.jobs.AddResult(ctx, d.file, result)
 		if err != nil || added {
 			return err
 		}
-		return w.notAdded(ctx, file)
+		return w.notAdded(ctx, d.file)
 	})
 	if jobs.IsTooLarge(err) {
 		return fail(permanent, fmt.Errorf("the job's document has no room for this result of %d bytes: "+
 			"MongoDB's limit is 16 MiB a document; make smaller jobs", len(result.Text)))
 	}
 	if err == nil {
-		w.logger.Info("recognized", "job", t.JobID, "file", file.Path, "words", result.Words,
+		w.logger.Info("recognized", "job", d.file.JobID, "file", d.file.Path, "words", result.Words,
 			"confidence", result.Confidence, "seconds", result.Took.Seconds())
 	}
 	return err
-}
-
-// keep repeats what is asked of MongoDB until it answers, so that a page that is recognized is not recognized again,
-// and a task is not sent round while nobody can count it. It gives up when ctx ends.
-func (w *Worker) keep(ctx context.Context, ask func(context.Context) error) error {
-	waits := backoff.NewExponentialBackOff(backoff.WithMaxInterval(5*time.Second), backoff.WithMaxElapsedTime(0))
-	for {
-		err := ask(ctx)
-		_, settled := errors.AsType[*failure](err)
-		if err != nil && w.work.Err() != nil {
-			return err // shutting down; it says nothing about MongoDB
-		}
-		if settled || !jobs.IsOutage(err) {
-			w.mongo.up()
-			return err
-		}
-		w.mongo.down(err)
-		timer := time.NewTimer(waits.NextBackOff())
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
-			return fail(outage, err)
-		}
-	}
 }
 
 // engine chooses the engine of a task.
@@ -151,27 +142,14 @@ func (w *Worker) engine(t task) (name string, engine ocr.Engine, err error) {
 	return name, engine, nil
 }
 
-// read opens the file at the first source that has it, and finds its pages.
-func (w *Worker) read(ctx context.Context, t task, file jobs.File, located error) (*pages.File, error) {
-	if located != nil && !errors.Is(located, fs.ErrNotExist) {
-		return nil, fail(classOf(located), located)
+// read opens a file at a source, and finds its pages.
+func (w *Worker) read(ctx context.Context, src source.Source, d *delivery) (*pages.File, error) {
+	f, err := src.Open(ctx, d.task.FilePath)
+	if err != nil {
+		return nil, err
 	}
-	for _, src := range w.cfg.Sources {
-		f, err := src.Open(ctx, t.FilePath)
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
-		if err != nil {
-			return nil, fail(classOf(err), err)
-		}
-		defer f.Close()
-		document, err := pages.Read(f, filepath.Base(file.Path), w.cfg.Limits)
-		if err != nil {
-			return nil, fail(classOf(err), err)
-		}
-		return document, nil
-	}
-	return nil, fail(permanent, fmt.Errorf("file not found: %s", file.Path))
+	defer f.Close()
+	return pages.Read(f, filepath.Base(d.file.Path), w.cfg.Limits)
 }
 
 // classOf tells what another try can't mend: what is wrong with the path, the file or the page itself.
@@ -184,7 +162,7 @@ func classOf(err error) class {
 			return permanent
 		}
 	}
-	return transient // an I/O error, a root that is not mounted, an engine that was killed
+	return transient // an I/O error, an engine that was killed, a root that is not configured
 }
 
 // recognize reads a file page by page. A page that can't be read leaves its error in the text and the others stand, as

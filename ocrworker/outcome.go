@@ -16,11 +16,12 @@ import (
 type class int
 
 const (
-	permanent class = iota // another try would fail alike: record the error
-	transient              // another try may do better: at most maxTries, then record the error
-	outage                 // nothing is wrong with the task: put it back, no try is lost
-	noJob                  // as transient, but there is no document that could hold the error: in the end a dead letter
-	elsewhere              // another worker of the fleet may have what this one lacks
+	permanent  class = iota // another try would fail alike: record the error
+	transient               // another try may do better: at most maxTries, then record the error
+	outage                  // of MongoDB: nothing is wrong with the task. Put it back, no try is lost
+	sourceAway              // likewise, of the source that may have the file
+	noJob                   // as transient, but there is no document that could hold the error: in the end a dead letter
+	elsewhere               // another worker of the fleet may have what this one lacks
 )
 
 type failure struct {
@@ -40,13 +41,14 @@ const (
 	// every failure that was seen.
 	maxDeliveries = 20
 
-	outageDelay    = 5 * time.Second
+	outageDelay    = 5 * time.Second  // nobody takes it while the gate is closed
+	sourceDelay    = 10 * time.Second // it is taken again: the queue can't tell which tasks need the source
 	elsewhereDelay = 10 * time.Second
 	workingDelay   = 10 * time.Second // until what this process works on is asked for again
 
-	// recordTimeout is how long an error waits for MongoDB in the worker; then the task waits in the queue. What was
-	// recognized waits as long as its task may take: it is dearer.
-	recordTimeout = time.Minute
+	// recordTimeout is how long an error waits for MongoDB before its message is handed over: the file's time may be over by
+	// then, and nsqd's comes soon after.
+	recordTimeout = 30 * time.Second
 
 	deadTopic = "bulk_ocr_file_tasks_dead"
 )
@@ -57,8 +59,9 @@ func retryDelay(attempt int) time.Duration {
 }
 
 // settle answers a message according to how its task ended.
-func (w *Worker) settle(m *nsq.Message, t task, file jobs.File, err error) {
-	log := w.logger.With("job", t.JobID, "file", file.Path, "message", string(m.ID[:]))
+func (w *Worker) settle(d *delivery, err error) {
+	m, attempt := d.message, d.task.Attempt
+	log := w.logger.With("job", d.file.JobID, "file", d.file.Path, "message", string(m.ID[:]))
 	if w.work.Err() != nil {
 		m.RequeueWithoutBackoff(0) // shutting down; whatever failed did so for that
 		return
@@ -71,42 +74,49 @@ func (w *Worker) settle(m *nsq.Message, t task, file jobs.File, err error) {
 	errors.As(err, &f)
 	switch {
 	case f.class == permanent:
-		w.recordError(m, t, file, f.err)
+		w.recordError(d, f.err)
+	case m.HasResponded():
+		log.Info("the task's copy in the queue is tried next", "error", f.err)
 	case f.class == outage:
-		log.Warn("task goes back to the queue until the outage ends", "error", f.err)
-		w.putBack(m, t, t.Attempt, outageDelay)
+		log.Info("task goes back to the queue until the outage ends", "error", f.err)
+		w.putBack(d, attempt, outageDelay)
+	case f.class == sourceAway:
+		log.Debug("task goes back to the queue until its file can be read", "error", f.err)
+		w.putBack(d, attempt, sourceDelay)
 	case f.class == elsewhere && m.Attempts < maxDeliveries:
 		log.Info("task goes back to the queue for another worker", "error", f.err)
 		m.RequeueWithoutBackoff(elsewhereDelay)
 	case f.class == elsewhere:
-		w.recordError(m, t, file, f.err)
-	case t.Attempt+1 < maxTries:
-		log.Warn("task failed; it is tried again", "attempt", t.Attempt+1, "of", maxTries, "error", f.err)
-		w.putBack(m, t, t.Attempt+1, retryDelay(t.Attempt))
+		w.recordError(d, f.err)
+	case attempt+1 < maxTries:
+		log.Warn("task failed; it is tried again", "attempt", attempt+1, "of", maxTries, "error", f.err)
+		w.putBack(d, attempt+1, retryDelay(attempt))
 	case f.class == noJob:
 		w.deadLetter(m, fmt.Errorf("given up after %d tries: %w", maxTries, f.err))
 	default:
-		w.recordError(m, t, file, fmt.Errorf("given up after %d tries: %w", maxTries, f.err))
+		w.recordError(d, fmt.Errorf("given up after %d tries: %w", maxTries, f.err))
 	}
 }
 
 // recordError stores why a file has no result.
-func (w *Worker) recordError(m *nsq.Message, t task, file jobs.File, reason error) {
+func (w *Worker) recordError(d *delivery, reason error) {
 	// Not the task's context: its time may be up, which is what has to be recorded.
 	ctx, cancel := context.WithTimeout(w.work, recordTimeout)
 	defer cancel()
-	err := w.keep(ctx, func(ctx context.Context) error { return w.count(ctx, file, reason) })
+	err := w.store(ctx, d, func(ctx context.Context) error { return w.count(ctx, d.file, reason) })
 	f, _ := errors.AsType[*failure](err)
 	switch {
 	case w.work.Err() != nil:
-		m.RequeueWithoutBackoff(0)
+		d.message.RequeueWithoutBackoff(0)
 	case err == nil:
-		w.logger.Warn("error recorded", "job", t.JobID, "file", file.Path, "error", reason)
-		m.Finish()
+		w.logger.Warn("error recorded", "job", d.file.JobID, "file", d.file.Path, "error", reason)
+		d.message.Finish()
+	case d.message.HasResponded():
+		w.logger.Warn("the task's copy in the queue is tried next", "job", d.file.JobID, "file", d.file.Path, "error", err)
 	case f != nil && f.class == outage:
-		w.putBack(m, t, t.Attempt, outageDelay)
+		w.putBack(d, d.task.Attempt, outageDelay)
 	default:
-		w.deadLetter(m, fmt.Errorf("%w; and that can't be recorded: %w", reason, err))
+		w.deadLetter(d.message, fmt.Errorf("%w; and that can't be recorded: %w", reason, err))
 	}
 }
 
@@ -140,12 +150,12 @@ func (w *Worker) notAdded(ctx context.Context, file jobs.File) error {
 
 // putBack publishes a copy of the task to the nsqd that it came from, and finishes the message. A crash in between
 // leaves both, of which only one is counted, since they share the first message's id.
-func (w *Worker) putBack(m *nsq.Message, t task, attempt int, delay time.Duration) {
-	body, err := t.withAttempt(m.Body, attempt)
+func (w *Worker) putBack(d *delivery, attempt int, delay time.Duration) {
+	body, err := d.task.withAttempt(d.message.Body, attempt)
 	if err == nil {
-		err = w.publish(m, topic, delay, body)
+		err = w.publish(d.message, topic, delay, body)
 	}
-	w.finishIf(m, err)
+	w.finishIf(d.message, err)
 }
 
 // deadLetter publishes the body, byte for byte, to the topic of what can't be recorded.

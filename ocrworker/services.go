@@ -21,7 +21,7 @@ func (w *Worker) services() []service {
 	list := []service{{"mongodb", strings.Join(w.jobs.Hosts(), ","), w.jobs.Ping}}
 	if w.cfg.NSQD != "" {
 		list = append(list, service{"nsqd", w.cfg.NSQD, func(ctx context.Context) error {
-			return nsqdial.Ping(ctx, w.cfg.Dialer, w.cfg.NSQD, nil)
+			return nsqdial.Ping(ctx, w.cfg.Dialer, w.cfg.NSQD, w.queueConfig())
 		}})
 	}
 	for _, address := range w.cfg.Lookupds {
@@ -66,32 +66,4 @@ func (w *Worker) announce(ctx context.Context, s service) {
 			return
 		}
 	}
-}
-
-// outageLog says once that MongoDB is away, and once that it is back.
-type outageLog struct {
-	logger *slog.Logger
-
-	mu   sync.Mutex // guards away
-	away bool
-}
-
-func (o *outageLog) down(err error) {
-	if o.set(true) {
-		o.logger.Warn("MongoDB is away; results are kept until it is back", "error", err)
-	}
-}
-
-func (o *outageLog) up() {
-	if o.set(false) {
-		o.logger.Info("MongoDB is back")
-	}
-}
-
-func (o *outageLog) set(away bool) (changed bool) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	changed = o.away != away
-	o.away = away
-	return changed
 }

@@ -16,14 +16,19 @@ type Worker struct {
 	cfg    Config
 	logger *slog.Logger
 	jobs   *jobs.Store
-	mongo  outageLog
+	mongo  *gate            // before jobs; the intake is its limit
+	gates  map[string]*gate // before sources, by what may be away
 
 	work     context.Context // of the handlers; ends when a shutdown's time is up
 	stopWork context.CancelFunc
+	draining context.Context // ends when a shutdown begins
+	drain    context.CancelFunc
 	handling sync.WaitGroup
+	flow     sync.WaitGroup // of what keeps the intake in step with MongoDB
 
-	mu     sync.Mutex // guards active
-	active map[string]bool
+	mu      sync.Mutex // guards the fields below
+	active  map[string]*delivery
+	waiting int // tasks that wait for a source
 }
 
 // New returns a Worker. It opens no connection. The error names the setting that is wrong.
@@ -36,9 +41,11 @@ func New(cfg Config) (*Worker, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &Worker{cfg: cfg, logger: cfg.Logger, jobs: store, active: map[string]bool{}}
-	w.mongo.logger = cfg.Logger
+	w := &Worker{cfg: cfg, logger: cfg.Logger, jobs: store, active: map[string]*delivery{}}
+	w.mongo = w.mongoGate()
+	w.gates = w.sourceGates()
 	w.work, w.stopWork = context.WithCancel(context.Background())
+	w.draining, w.drain = context.WithCancel(w.work)
 	return w, nil
 }
 
@@ -48,9 +55,6 @@ func New(cfg Config) (*Worker, error) {
 func (w *Worker) Run(ctx context.Context) error {
 	defer w.close()
 	w.logger.Info("worker starts", "worker", w.cfg.ID, "concurrency", w.cfg.Concurrency, "providers", w.cfg.engineNames())
-	config := nsqdial.NewConfig()
-	config.ClientID = w.cfg.ID
-	config.UserAgent = "gvpocr-worker"
 	consumer, err := nsqdial.NewConsumer(nsqdial.ConsumerConfig{
 		Dialer:      w.cfg.Dialer,
 		Topic:       topic,
@@ -58,14 +62,17 @@ func (w *Worker) Run(ctx context.Context) error {
 		Lookupds:    w.cfg.Lookupds,
 		NSQDs:       w.cfg.nsqds(),
 		MaxInFlight: w.cfg.Concurrency,
-		NSQ:         config,
+		NSQ:         w.queueConfig(),
 		Logger:      w.logger,
 	}, w)
 	if err != nil {
 		return err
 	}
+	w.flow.Go(func() { w.mongo.watch(w.work) })
+	w.flow.Go(func() { w.throttle(consumer.SetMaxInFlight) })
 	announced := w.announceServices(ctx)
 	<-ctx.Done()
+	w.drain()
 	w.logger.Info("worker stops", "tasks", consumer.Stats().InFlight, "within", w.cfg.ShutdownTimeout)
 	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), w.cfg.ShutdownTimeout)
 	defer cancel()
@@ -88,6 +95,7 @@ func (w *Worker) close() {
 	ended := make(chan struct{})
 	go func() {
 		w.handling.Wait()
+		w.flow.Wait()
 		close(ended)
 	}()
 	select {
@@ -102,19 +110,38 @@ func (w *Worker) close() {
 	}
 }
 
-// claim takes a task for this process, unless it works on it already.
-func (w *Worker) claim(id string) bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.active[id] {
-		return false
+// claim makes d the one delivery of its task that this process works on. It reports false if another one is. Where that
+// only waits for MongoDB to take its result, the message is not needed any more once it has, so claim waits too.
+func (w *Worker) claim(d *delivery) bool {
+	for {
+		other, handedOver := w.claimed(d)
+		if other == nil {
+			return true
+		}
+		if !handedOver {
+			return false
+		}
+		select {
+		case <-other.done:
+		case <-w.draining.Done():
+			return false
+		}
 	}
-	w.active[id] = true
-	return true
 }
 
-func (w *Worker) release(id string) {
+func (w *Worker) claimed(d *delivery) (by *delivery, handedOver bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	delete(w.active, id)
+	if other := w.active[d.task.FirstID]; other != nil {
+		return other, other.handedOver
+	}
+	w.active[d.task.FirstID] = d
+	return nil, false
+}
+
+func (w *Worker) release(d *delivery) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.active, d.task.FirstID)
+	close(d.done)
 }

@@ -20,6 +20,7 @@ var environments = []string{
 	"MAIN_SERVER_IP=172.12.0.132\nDIALER_UNKNOWN=main-server",
 	"MAIN_SERVER_IP=172.12.0.132:80\nDIALER_UNKNOWN=deny\nDIALER_BUGDET=5s\nDIALER_UNKNOWN",
 	"DIAL_X=[::1]:0\nDIAL_Y=10.0.0.256\nDIAL_Z=a..b\nDIAL_W=*\nDIAL_V=|,|",
+	"DIALER_SRV_SERVER=192.0.2.53:dns,,a b",
 	"=\n==\n\x00=\xff\nDIAL_A\xff=1",
 }
 

@@ -28,19 +28,20 @@ type nameServers struct {
 	timeout, total time.Duration
 }
 
-// parseServers reads host[:port] entries; the port is 53 by default. The error joins every bad one.
-func parseServers(list []string) ([]string, error) {
-	var servers []string
-	var errs []error
+// parseServers reads host[:port] entries; the port is 53 by default. The error tells of every bad one, in one line.
+func parseServers(list []string) (servers []string, bad error) {
 	for _, text := range list {
 		host, port, err := splitAddress(strings.TrimSpace(text))
-		if err != nil {
-			errs = append(errs, fmt.Errorf("name server %s: %w", quote(text), err))
-			continue
+		switch {
+		case err == nil:
+			servers = append(servers, net.JoinHostPort(host, cmp.Or(port, "53")))
+		case bad == nil:
+			bad = fmt.Errorf("name server %s: %w", quote(text), err)
+		default:
+			bad = fmt.Errorf("%w; name server %s: %w", bad, quote(text), err)
 		}
-		servers = append(servers, net.JoinHostPort(host, cmp.Or(port, "53")))
 	}
-	return servers, errors.Join(errs...)
+	return servers, bad
 }
 
 // questions returns what asks the servers, and the search domains if the servers are those of resolv.conf. That is

@@ -67,7 +67,7 @@ func (t Target) expand(ctx context.Context, port string, dns *nameServers) (Answ
 		all.Endpoints = append(all.Endpoints, answer.Endpoints...)
 	}
 	if len(all.Endpoints) == 0 {
-		return Answer{}, errors.Join(errs...)
+		return Answer{}, joinParts(errs)
 	}
 	slices.SortStableFunc(all.Endpoints, func(a, b Endpoint) int { return int(a.Priority) - int(b.Priority) })
 	if len(all.Endpoints) > maxEndpoints {
@@ -75,6 +75,18 @@ func (t Target) expand(ctx context.Context, port string, dns *nameServers) (Answ
 	}
 	renumber(all.Endpoints)
 	return all, nil
+}
+
+// joinParts joins the errors of a target's parts. It is ErrAbsent only if every part is said not to exist: another one
+// may be back.
+func joinParts(errs []error) error {
+	failed := slices.ContainsFunc(errs, func(err error) bool { return err != nil && !errors.Is(err, ErrAbsent) })
+	for i, err := range errs {
+		if failed && errors.Is(err, ErrAbsent) {
+			errs[i] = errors.New(err.Error())
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // rankWithin gives endpoints, which are sorted, priorities that lie between group's and the next group's. Groups and

@@ -37,40 +37,27 @@ func (s *system) Resolve(ctx context.Context, host, port string) (Answer, error)
 	return Answer{Endpoints: endpoints, Source: "DNS", Partial: partial}, err
 }
 
-// lookup asks dns for the addresses of host, which may be an address itself. Both kinds are asked for apart: asked for
-// together, net.Resolver passes over one that failed, and what is missing would look like what is gone.
+// lookup asks dns for the addresses of host, which may be an address itself. The answer is partial if the lookup of one kind
+// of address failed: net.Resolver passes over that unless it is strict, and what is missing would look like what is gone.
 func lookup(ctx context.Context, dns *net.Resolver, host, port string) (endpoints []Endpoint, partial bool, err error) {
-	kinds := []string{"ip4", "ip6"}
-	if ip, err := netip.ParseAddr(host); err == nil {
-		return []Endpoint{address(ip, port)}, false, nil
+	strict := &net.Resolver{PreferGo: dns.PreferGo, StrictErrors: true, Dial: dns.Dial}
+	ips, err := strict.LookupNetIP(ctx, "ip", host)
+	if err != nil && !isNotFound(err) && !dns.StrictErrors && ctx.Err() == nil {
+		partial = true
+		ips, err = dns.LookupNetIP(ctx, "ip", host)
 	}
-	found := make([][]netip.Addr, len(kinds))
-	errs := make([]error, len(kinds))
-	parallel(len(kinds), func(i int) { found[i], errs[i] = dns.LookupNetIP(ctx, kinds[i], host) })
-	for i, err := range errs {
-		for _, ip := range found[i] {
-			endpoints = append(endpoints, address(ip, port))
-		}
-		partial = partial || err != nil && !isNotFound(err)
+	if err != nil {
+		return nil, false, fmt.Errorf("ask DNS for %s: %w", host, err)
 	}
-	switch {
-	case len(endpoints) > 0:
-		return endpoints, partial, nil
-	case isNotFound(errs[0]):
-		err = errs[1] // which is the one that failed, if one did
-	default:
-		err = errs[0]
+	for _, ip := range ips {
+		endpoints = append(endpoints, address(ip, port))
 	}
-	return nil, false, fmt.Errorf("ask DNS for %s: %w", host, err)
+	return endpoints, partial, nil
 }
 
-// isNotFound reports whether a host has no address of the kind that was asked for.
 func isNotFound(err error) bool {
-	if dnsErr, ok := errors.AsType[*net.DNSError](err); ok {
-		return dnsErr.IsNotFound
-	}
-	_, otherKind := errors.AsType[*net.AddrError](err)
-	return otherKind
+	dnsErr, ok := errors.AsType[*net.DNSError](err)
+	return ok && dnsErr.IsNotFound
 }
 
 func address(ip netip.Addr, port string) Endpoint {

@@ -21,18 +21,21 @@ type ConsumerConfig struct {
 	// Lookupds are the HTTP addresses of nsqlookupds, host:port, with http:// or without.
 	Lookupds []string
 
-	// NSQDs are the TCP addresses of nsqds. They are consumed directly if there is no lookupd, or none has answered
-	// 5 s after the start and until one does. The first one's name is what advertised names are looked for behind;
-	// without one it is the first lookupd's.
+	// NSQDs are the TCP addresses of nsqds. They are consumed directly if there is no lookupd, or if nothing is connected
+	// and no lookupd has answered for 5 s, until one does. The first one's name is what advertised names are looked for
+	// behind; without one it is the first lookupd's.
 	NSQDs []string
 
 	// MaxInFlight is how many messages are handled at a time, over all connections and those that were lost. Zero
 	// means 1.
 	MaxInFlight int
 
-	// NSQ is go-nsq's configuration; it is copied. Nil means NewConfig(). Not read: MaxAttempts, since no message is ever finished but by its handler; MaxInFlight;
-	// DialTimeout, LocalAddr, which are the Dialer's; and what belongs to go-nsq's backoff and polling, which the
-	// Consumer does not have.
+	// NSQ is go-nsq's configuration; it is copied. Nil means NewConfig(). TLS is never below 1.2, and an nsqd that does not
+	// offer the TLS that is asked for is refused; it is verified against TlsConfig.ServerName or, without one, the host
+	// name that it is dialed by. Not read: MaxAttempts, since no message is ever finished but by its handler;
+	// MaxInFlight; DialTimeout, LocalAddr, which are the Dialer's; LookupdAuthorization, since that would show the secret
+	// to anybody on the way; and what belongs to go-nsq's backoff and polling, which the Consumer does not have, apart
+	// from LookupdPollInterval: how often the lookupds are asked while no connection is missing.
 	NSQ *nsq.Config
 
 	// Logger gets connections made and lost. Nil means silent.

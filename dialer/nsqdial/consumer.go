@@ -4,13 +4,13 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
-	"slices"
+	"net"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/nsqio/go-nsq"
+
+	"github.com/gvpocr/worker/dialer"
 )
 
 // Consumer hands the messages of a channel to a handler, from every nsqd that has the topic. It is safe for concurrent
@@ -20,17 +20,23 @@ import (
 // it may answer by itself, or call DisableAutoResponse and answer later. While it runs its message is touched, so
 // that nsqd's message time-out does not matter, only its max-msg-timeout. Beyond what go-nsq offers nothing is done
 // behind the handler's back: no backoff, no limit of attempts.
+//
+// Two handlers never work on one message at a time. One that nsqd sends again while its handler runs, because its
+// connection was lost or its time ran out, is answered by that handler; one whose answer was lost is answered again
+// without a handler.
 type Consumer struct {
 	cfg     ConsumerConfig
 	session sessionConfig
 	handler nsq.Handler
-	dial    dialFunc
+	dialer  nsqDialer
+	lookup  *lookup
 	logger  *slog.Logger
+	account *account
 
-	ctx    context.Context // ends when Stop begins: no connection is made any more
-	cancel context.CancelFunc
-	links  sync.WaitGroup // discovery, and what keeps up each connection
-	nudge  chan struct{}  // a connection was lost: ask the lookupds
+	ctx      context.Context // ends when Stop begins: no connection is made any more
+	cancel   context.CancelFunc
+	links    sync.WaitGroup // discovery, and what keeps up each connection
+	handlers sync.WaitGroup
 
 	giveUp     chan struct{} // closed when Stop's time is up
 	giveUpOnce sync.Once
@@ -38,26 +44,20 @@ type Consumer struct {
 
 	received, finished, requeued atomic.Uint64
 
-	mu       sync.Mutex       // guards the fields below; nothing is dialed, sent or handled under it
-	wanted   map[string]*link // by address
-	max      int              // messages in flight that are asked for; 0 = paused
-	turn     int              // which session comes first where they can't have equal shares
-	sessions []*session       // connected
-	handling map[*nsq.Message]*session
-	waiting  []*nsq.Message // delivered beyond max, which happens when max shrinks
-	handlers sync.WaitGroup
+	mu   sync.Mutex // guards the field below; nothing is dialed, asked or logged under it
+	seen discovery
 }
 
-// link keeps up the connection to one nsqd.
-type link struct {
-	cancel context.CancelFunc
-	direct bool // from NSQDs, not from a lookupd
+// nsqDialer is what a Consumer needs of a [dialer.Dialer] and of what is behind it.
+type nsqDialer struct {
+	dial   dialFunc
+	health func(address string) (dialer.Health, <-chan struct{})
 }
 
 // ConsumerStats is a snapshot of a Consumer.
 type ConsumerStats struct {
 	Connections int
-	InFlight    int // messages that are being handled
+	InFlight    int // messages that are being handled, or were and wait for their answer
 	Received    uint64
 	Finished    uint64
 	Requeued    uint64
@@ -77,102 +77,50 @@ func NewConsumer(cfg ConsumerConfig, handler nsq.Handler) (*Consumer, error) {
 	if err != nil {
 		return nil, err
 	}
-	logger := orSilent(cfg.Logger).With("topic", cfg.Topic, "channel", cfg.Channel)
+	service := cfg.service(lookups)
+	for _, address := range append([]string{net.JoinHostPort(service, "0")}, cfg.NSQDs...) {
+		if err := notSecured(cfg.Dialer, "NSQDs", address); err != nil {
+			return nil, err
+		}
+	}
+	c := newConsumer(cfg, config, lookups, handler, nsqDialer{cfg.Dialer.Behind(service).DialContext, cfg.Dialer.Health})
+	c.start()
+	return c, nil
+}
+
+func newConsumer(cfg ConsumerConfig, config *nsq.Config, lookups *lookup, handler nsq.Handler, d nsqDialer) *Consumer {
 	c := &Consumer{
-		cfg:      cfg,
-		handler:  handler,
-		logger:   logger,
-		dial:     cfg.Dialer.Behind(cfg.service(lookups)).DialContext,
-		nudge:    make(chan struct{}, 1),
-		giveUp:   make(chan struct{}),
-		max:      max(cfg.MaxInFlight, 1),
-		wanted:   map[string]*link{},
-		handling: map[*nsq.Message]*session{},
+		cfg:     cfg,
+		handler: handler,
+		dialer:  d,
+		lookup:  lookups,
+		logger:  orSilent(cfg.Logger).With("topic", cfg.Topic, "channel", cfg.Channel),
+		account: newAccount(max(cfg.MaxInFlight, 1)),
+		giveUp:  make(chan struct{}),
+		seen:    newDiscovery(len(lookups.urls)),
 	}
 	c.session = sessionConfig{
 		cfg:        config,
 		subscribe:  nsq.Subscribe(cfg.Topic, cfg.Channel),
 		onMessage:  c.onMessage,
 		onAnswered: c.onAnswered,
-		logger:     logger,
+		logger:     c.logger,
 	}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
-	c.links.Go(func() { c.discover(lookups) })
+	return c
+}
+
+func (c *Consumer) start() {
+	c.discover()
 	c.links.Go(c.takeTurns)
-	return c, nil
-}
-
-// keepUp holds a connection to one nsqd, and makes it again when it is lost, until ctx ends.
-func (c *Consumer) keepUp(ctx context.Context, address string) {
-	failures := 0
-	for ctx.Err() == nil {
-		s, err := c.session.open(ctx, c.dial, address)
-		if err != nil {
-			if ctx.Err() != nil {
-				return
-			}
-			if failures++; failures == 1 {
-				c.logger.Warn("nsqd can't be consumed; it is tried again", "nsqd", address, "error", err)
-			}
-			pause(ctx, failures)
-			continue
-		}
-		failures = 0
-		c.logger.Info("consuming", "nsqd", address, "endpoint", s.remote)
-		c.serve(ctx, s)
-		if ctx.Err() == nil {
-			c.logger.Warn("connection lost", "nsqd", address, "error", s.lost())
-		}
-	}
-}
-
-// pause waits 0.1 to 1 s after a failure, up to five times as long after many, at random.
-func pause(ctx context.Context, failures int) {
-	timer := time.NewTimer((100*time.Millisecond + rand.N(900*time.Millisecond)) * time.Duration(min(failures, 5)))
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
-	}
-}
-
-// serve takes messages from s until it is lost, or, once ctx has ended, until those that it has are answered.
-func (c *Consumer) serve(ctx context.Context, s *session) {
-	c.join(s)
-	select {
-	case <-s.done:
-		c.leave(s)
-		c.takeWaiting(s) // nsqd delivers them again
-		s.close()
-		select {
-		case c.nudge <- struct{}{}:
-		default:
-		}
-	case <-ctx.Done():
-		// After CLS nsqd sends nothing new, and takes the answers to what it has sent.
-		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
-		_ = s.ask(closing, nsq.StartClose()) // without an answer the connection ends all the same
-		cancel()
-		c.leave(s)
-		// Not before: nsqd would deliver it here again.
-		c.requeue(c.takeWaiting(s))
-		select {
-		case <-s.drained():
-		case <-s.done:
-		case <-c.giveUp:
-			c.givenUp.Add(int64(c.requeue(s.unanswered())))
-		}
-		s.finish()
-	}
 }
 
 // Stats returns a snapshot.
 func (c *Consumer) Stats() ConsumerStats {
-	c.mu.Lock()
-	defer c.mu.Unlock()
+	sessions, messages := c.account.count()
 	return ConsumerStats{
-		Connections: len(c.sessions),
-		InFlight:    len(c.handling) + len(c.waiting),
+		Connections: sessions,
+		InFlight:    messages,
 		Received:    c.received.Load(),
 		Finished:    c.finished.Load(),
 		Requeued:    c.requeued.Load(),
@@ -183,6 +131,7 @@ func (c *Consumer) Stats() ConsumerStats {
 // handlers that still run are requeued, for another consumer to take at once, and Stop returns an error that says how
 // many; it does not wait for those handlers then.
 func (c *Consumer) Stop(ctx context.Context) error {
+	c.account.stop()
 	c.cancel()
 	stopped := make(chan struct{})
 	go func() {
@@ -201,30 +150,4 @@ func (c *Consumer) Stop(ctx context.Context) error {
 		return fmt.Errorf("nsqdial: stop: %d messages were still being handled and went back to the queue: %w", n, ctx.Err())
 	}
 	return nil
-}
-
-// takeWaiting returns the messages of s that no handler has taken, and lets none wait any more.
-func (c *Consumer) takeWaiting(s *session) (messages []*nsq.Message) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	s.closing = true
-	c.waiting = slices.DeleteFunc(c.waiting, func(m *nsq.Message) bool {
-		of := sessionOf(m) == s
-		if of {
-			messages = append(messages, m)
-		}
-		return of
-	})
-	return messages
-}
-
-// requeue gives back the messages that are not answered.
-func (c *Consumer) requeue(messages []*nsq.Message) (requeued int) {
-	for _, m := range messages {
-		if !m.HasResponded() {
-			m.RequeueWithoutBackoff(0)
-			requeued++
-		}
-	}
-	return requeued
 }

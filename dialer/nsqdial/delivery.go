@@ -8,43 +8,78 @@ import (
 	"github.com/nsqio/go-nsq"
 )
 
-// delivery answers the messages of one session: the delegate of each of them.
+// delivery is a message that a connection brought, until it is answered and its handler has returned: the message's
+// delegate.
 type delivery struct {
-	session *session
+	account *account
+	message *nsq.Message
+	key     messageKey
+
+	// The fields below are guarded by account.mu.
+	session  *session // which the answer goes to
+	held     bool     // counts among the session's
+	handled  bool     // a handler runs
+	answered bool
+	next     *delivery // the same message, which came again after it was answered, for when the handler has returned
 }
 
-// sessionOf returns the session that a consumer's message came from.
-func sessionOf(m *nsq.Message) *session { return m.Delegate.(*delivery).session }
+// holdLocked makes s the session that the answer goes to.
+func (d *delivery) holdLocked(s *session) {
+	d.releaseLocked()
+	d.session, d.held = s, true
+	s.held++
+}
+
+func (d *delivery) releaseLocked() {
+	if !d.held {
+		return
+	}
+	d.held = false
+	s := d.session
+	if s.held--; s.held > 0 {
+		return
+	}
+	s.excess = 0
+	if s.idle != nil {
+		close(s.idle)
+		s.idle = nil
+	}
+}
+
+// forgetLocked ends the delivery if nothing is left to do.
+func (d *delivery) forgetLocked() {
+	if d.answered && !d.handled && d.account.open[d.key] == d {
+		delete(d.account.open, d.key)
+	}
+}
+
+// current returns the session that the message belongs to now.
+func (d *delivery) current() *session {
+	d.account.mu.Lock()
+	defer d.account.mu.Unlock()
+	return d.session
+}
 
 func (d *delivery) OnFinish(m *nsq.Message) {
-	d.session.send(nsq.Finish(m.ID))
-	d.answered(m, true)
+	s := d.account.answering(d, true)
+	s.send(nsq.Finish(m.ID))
+	d.account.answered(d)
+	s.onAnswered(true)
 }
 
 // OnRequeue follows go-nsq: a delay of -1 grows with the message's attempts.
 func (d *delivery) OnRequeue(m *nsq.Message, delay time.Duration, _ bool) {
-	cfg := d.session.cfg
+	s := d.account.answering(d, false)
 	if delay == -1 {
-		delay = cfg.DefaultRequeueDelay * time.Duration(m.Attempts)
+		delay = s.cfg.DefaultRequeueDelay * time.Duration(m.Attempts)
 	}
-	d.session.send(nsq.Requeue(m.ID, min(delay, cfg.MaxRequeueDelay)))
-	d.answered(m, false)
+	s.send(nsq.Requeue(m.ID, min(delay, s.cfg.MaxRequeueDelay)))
+	d.account.answered(d)
+	s.onAnswered(false)
 }
 
 func (d *delivery) OnTouch(m *nsq.Message) {
-	d.session.send(nsq.Touch(m.ID))
-}
-
-func (d *delivery) answered(m *nsq.Message, finished bool) {
-	s := d.session
-	s.mu.Lock()
-	delete(s.held, m)
-	if len(s.held) == 0 && s.idle != nil {
-		close(s.idle)
-		s.idle = nil
-	}
-	s.mu.Unlock()
-	s.onAnswered(finished)
+	d.current().send(nsq.Touch(m.ID))
 }
 
 // Publish publishes body on the connection that m came on, to the nsqd that holds m, and waits for its answer. With a
@@ -56,7 +91,7 @@ func Publish(ctx context.Context, m *nsq.Message, topic string, delay time.Durat
 	if !ok {
 		return errors.New("nsqdial: the message is not from an nsqdial.Consumer")
 	}
-	return d.session.ask(ctx, publishCommand(topic, delay, body))
+	return d.current().ask(ctx, publishCommand(topic, delay, body))
 }
 
 func publishCommand(topic string, delay time.Duration, body []byte) *nsq.Command {

@@ -10,6 +10,14 @@ import (
 // taken or not.
 var ErrLost = errors.New("connection to nsqd lost")
 
+// errNoTLS says that nsqd would go on without the TLS that it was asked for.
+var errNoTLS = errors.New("nsqd offers no TLS, and the configuration asks for it (TlsV1, NSQ_TLS)")
+
+func errSecured(field, host string) error {
+	return fmt.Errorf("nsqdial: %s: the Dialer secures %s (its TLS, DIALER_TLS), but nsqd begins without TLS and negotiates it: "+
+		"set TlsV1 and TlsConfig in NSQ instead (NSQ_TLS)", field, host)
+}
+
 // ServerError is an error that nsqd answered.
 type ServerError struct {
 	Code string // E_BAD_TOPIC, E_UNAUTHORIZED, …
@@ -24,7 +32,7 @@ func serverError(data []byte) *ServerError {
 	return &ServerError{Code: code, Text: strings.ToValidUTF8(text, "?")}
 }
 
-// about reports whether the error is about a message that was answered too late, and not about the connection.
+// aboutMessage reports whether the error is about a message that was answered too late, and not about the connection.
 func (e *ServerError) aboutMessage() bool {
 	switch e.Code {
 	case "E_FIN_FAILED", "E_REQ_FAILED", "E_TOUCH_FAILED":

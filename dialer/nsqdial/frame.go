@@ -1,7 +1,9 @@
 package nsqdial
 
 import (
+	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 
@@ -23,9 +25,24 @@ func readFrame(r io.Reader) (kind int32, data []byte, err error) {
 	if size < 4 || size > maxFrame {
 		return 0, nil, fmt.Errorf("not an nsqd: it sent a frame of %d bytes", size)
 	}
-	data = make([]byte, size-4)
-	_, err = io.ReadFull(r, data)
+	data, err = readBody(r, int(size-4))
 	return kind, data, err
+}
+
+// readBody reads size bytes. What is large is believed as it comes, not because a header says so.
+func readBody(r io.Reader, size int) ([]byte, error) {
+	const believed = 1 << 20
+	if size <= believed {
+		data := make([]byte, size)
+		_, err := io.ReadFull(r, data)
+		return data, err
+	}
+	var data bytes.Buffer
+	n, err := io.CopyN(&data, r, int64(size))
+	if errors.Is(err, io.EOF) && n > 0 {
+		err = io.ErrUnexpectedEOF
+	}
+	return data.Bytes(), err
 }
 
 // readOK reads the answer to a command of the handshake.

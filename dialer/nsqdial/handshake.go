@@ -6,9 +6,11 @@ import (
 	"context"
 	"crypto/tls"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
+	"strings"
 	"time"
 
 	"github.com/golang/snappy"
@@ -35,9 +37,12 @@ type identity struct {
 	AuthRequired bool  `json:"auth_required"`
 }
 
+// handshakeTimeout bounds the few round trips of a handshake. A server that takes longer is frozen, or none.
+const handshakeTimeout = 10 * time.Second
+
 // handshake makes a fresh connection ready for commands, and subscribes it if subscribe is given.
 func handshake(ctx context.Context, conn net.Conn, name string, cfg *nsq.Config, subscribe *nsq.Command) (*stream, identity, error) {
-	deadline := time.Now().Add(cfg.ReadTimeout)
+	deadline := time.Now().Add(min(cfg.ReadTimeout, handshakeTimeout))
 	if d, ok := ctx.Deadline(); ok && d.Before(deadline) {
 		deadline = d
 	}
@@ -49,13 +54,18 @@ func handshake(ctx context.Context, conn net.Conn, name string, cfg *nsq.Config,
 	})()
 	h := &shaker{stream: plain(conn), conn: conn, cfg: cfg}
 	id, err := h.identify()
-	if err == nil && id.TLS {
+	switch {
+	case err != nil || !cfg.TlsV1:
+	case !id.TLS:
+		err = errNoTLS // going on in the clear would show the secret and the messages to whoever took the offer out
+	default:
 		err = h.upgradeTLS(ctx, name)
 	}
-	if err == nil && id.Snappy {
+	switch {
+	case err != nil:
+	case cfg.Snappy && id.Snappy:
 		err = h.upgrade("snappy", snappy.NewReader(h.conn), snappy.NewBufferedWriter(h.conn))
-	}
-	if err == nil && id.Deflate {
+	case cfg.Deflate && id.Deflate:
 		var w *flate.Writer
 		if w, err = flate.NewWriter(h.conn, cfg.DeflateLevel); err == nil {
 			err = h.upgrade("deflate", flate.NewReader(h.conn), w)
@@ -135,6 +145,7 @@ func (h *shaker) upgradeTLS(ctx context.Context, name string) error {
 	if h.cfg.TlsConfig != nil {
 		conf = h.cfg.TlsConfig.Clone()
 	}
+	conf.MinVersion = max(conf.MinVersion, tls.VersionTLS12)
 	if conf.ServerName == "" {
 		conf.ServerName, _, _ = net.SplitHostPort(name)
 	}
@@ -161,13 +172,19 @@ func (h *shaker) upgrade(what string, r io.Reader, w flusher) error {
 
 func (h *shaker) authenticate() error {
 	if h.cfg.AuthSecret == "" {
-		return fmt.Errorf("AUTH: nsqd asks for a secret and none is set")
+		return errors.New("AUTH: nsqd asks for a secret, and none is set (AuthSecret, NSQ_AUTH_SECRET)")
 	}
 	cmd, err := nsq.Auth(h.cfg.AuthSecret)
 	if err != nil {
 		return err
 	}
-	return h.command("AUTH", cmd)
+	err = h.command("AUTH", cmd)
+	if refused, ok := errors.AsType[*ServerError](err); ok {
+		// What a server says ends in a log, and this one knows the secret.
+		hide := strings.NewReplacer(h.cfg.AuthSecret, "(the secret)")
+		return fmt.Errorf("AUTH: %w", &ServerError{hide.Replace(refused.Code), hide.Replace(refused.Text)})
+	}
+	return err
 }
 
 func (h *shaker) command(name string, cmd *nsq.Command) error {

@@ -11,7 +11,6 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/gvpocr/worker/dialer"
@@ -20,7 +19,7 @@ import (
 // Bounds of what a nsqlookupd may answer.
 const (
 	maxLookupBytes = 4 << 20
-	maxProducers   = 1000
+	maxProducers   = 256
 )
 
 // lookup asks nsqlookupds for the nsqds that hold a topic.
@@ -45,7 +44,12 @@ func newLookup(d *dialer.Dialer, addresses []string, topic string) (*lookup, err
 func lookupClient(d *dialer.Dialer) *http.Client {
 	return &http.Client{
 		// Polls are minutes apart: a connection of its own each costs less than one that is kept.
-		Transport: &http.Transport{DialContext: d.DialContext, DisableKeepAlives: true},
+		Transport: &http.Transport{
+			DialContext:            d.DialContext,
+			DisableKeepAlives:      true,
+			DisableCompression:     true,
+			MaxResponseHeaderBytes: 64 << 10,
+		},
 		// A redirect would lead away from the main server that was named.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
@@ -76,43 +80,11 @@ func lookupURL(address string) (*url.URL, error) {
 	return u.JoinPath("lookup"), nil
 }
 
-// findings are what the lookupds know together.
-type findings struct {
-	nsqds []string // advertised host:port
-	whole bool     // every lookupd answered
-	err   error    // of those that did not
-}
-
-// ask asks all lookupds at once, and calls each as one answers: a dead one must not hold up the others.
-func (l *lookup) ask(ctx context.Context, each func(nsqds []string)) findings {
-	var mu sync.Mutex // guards f and errs
-	var f findings
-	var errs []error
-	var questions sync.WaitGroup
-	for _, u := range l.urls {
-		questions.Go(func() {
-			nsqds, err := l.askOne(ctx, u)
-			if err == nil {
-				each(nsqds)
-			}
-			mu.Lock()
-			defer mu.Unlock()
-			f.nsqds = append(f.nsqds, nsqds...)
-			if err != nil {
-				errs = append(errs, err)
-			}
-		})
-	}
-	questions.Wait()
-	f.whole = len(errs) == 0
-	f.err = errors.Join(errs...)
-	return f
-}
-
 // lookupTimeout bounds one question beyond the dial's budget: nsqlookupd answers from memory.
 const lookupTimeout = 20 * time.Second
 
-func (l *lookup) askOne(ctx context.Context, u *url.URL) ([]string, error) {
+// ask asks one lookupd for the nsqds that have the topic.
+func (l *lookup) ask(ctx context.Context, u *url.URL) ([]string, error) {
 	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
@@ -124,10 +96,12 @@ func (l *lookup) askOne(ctx context.Context, u *url.URL) ([]string, error) {
 		return nil, withoutURL(u, err)
 	}
 	defer resp.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxLookupBytes))
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxLookupBytes+1))
 	switch {
 	case err != nil:
 		return nil, fmt.Errorf("nsqlookupd %s: %w", u.Host, err)
+	case len(body) > maxLookupBytes:
+		return nil, fmt.Errorf("nsqlookupd %s: its answer is larger than %d bytes", u.Host, maxLookupBytes)
 	case resp.StatusCode == http.StatusNotFound:
 		return nil, nil // nobody has published on the topic yet
 	case resp.StatusCode != http.StatusOK:

@@ -20,7 +20,8 @@ type Producer struct {
 	dial    dialFunc
 	logger  *slog.Logger
 
-	turn chan struct{} // held by the one who connects, so that no lock is held over the network
+	turn     chan struct{} // held by the one who connects, so that no lock is held over the network
+	retiring sync.WaitGroup
 
 	mu      sync.Mutex // guards the fields below
 	current *session
@@ -34,6 +35,9 @@ func NewProducer(cfg ProducerConfig) (*Producer, error) {
 	}
 	if _, _, err := net.SplitHostPort(cfg.NSQD); err != nil {
 		return nil, fmt.Errorf("nsqdial: NSQD: %w", err)
+	}
+	if err := notSecured(cfg.Dialer, "NSQD", cfg.NSQD); err != nil {
+		return nil, err
 	}
 	config, err := nsqConfig(cfg.NSQ)
 	if err != nil {
@@ -96,17 +100,34 @@ func (p *Producer) connect(ctx context.Context) (s *session, fresh bool, err err
 	if err != nil {
 		return nil, false, err
 	}
-	if old != nil {
-		select {
-		case <-old.done:
-			old.close()
-		default:
-			return old, false, nil
+	switch {
+	case old == nil:
+	case closed(old.done):
+		old.close()
+	case closed(old.leaving()):
+		// The nsqd has moved. Until there is a connection to the new place, the old one still serves.
+		moving, cancel := context.WithTimeout(ctx, moveTimeout)
+		defer cancel()
+		if s, err := p.open(moving); err == nil {
+			p.retiring.Go(old.finish)
+			return s, true, nil
 		}
+		return old, false, nil
+	default:
+		return old, false, nil
 	}
-	s, err = p.session.open(ctx, p.dial, p.address)
+	s, err = p.open(ctx)
+	return s, err == nil, err
+}
+
+// moveTimeout is less than the dialer leaves a connection whose endpoint is no longer the name's.
+const moveTimeout = time.Second
+
+// open makes the current connection.
+func (p *Producer) open(ctx context.Context) (*session, error) {
+	s, err := p.session.open(ctx, p.dial, p.address)
 	if err != nil {
-		return nil, false, err
+		return nil, err
 	}
 	p.mu.Lock()
 	closed := p.closed
@@ -114,9 +135,18 @@ func (p *Producer) connect(ctx context.Context) (s *session, fresh bool, err err
 	p.mu.Unlock()
 	if closed {
 		s.close()
-		return nil, false, net.ErrClosed
+		return nil, net.ErrClosed
 	}
-	return s, true, nil
+	return s, nil
+}
+
+func closed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
 }
 
 func (p *Producer) take() (*session, error) {
@@ -138,5 +168,6 @@ func (p *Producer) Close() error {
 	if s != nil && !done {
 		s.finish()
 	}
+	p.retiring.Wait()
 	return nil
 }

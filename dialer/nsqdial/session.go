@@ -5,9 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"net"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -25,20 +23,18 @@ type session struct {
 	msgTimeout time.Duration // how long nsqd waits for an answer to a message
 	maxRDY     int
 	sessionConfig
-
-	closing bool // no message waits for a handler any more; guarded by the Consumer
+	seat
 
 	requests     chan request
 	ready        atomic.Int64  // the RDY that nsqd shall have
 	readyChanged chan struct{} // buffered: the writer has to send it
+	heartbeat    chan struct{} // buffered: the writer has to answer one
 	done         chan struct{} // closed when the connection is of no more use
 	running      sync.WaitGroup
 
-	mu      sync.Mutex                // guards the fields below; nothing is read or written under it
-	waiting []chan<- error            // requests whose answer is due, in the order in which they were written
-	err     error                     // why done is closed
-	held    map[*nsq.Message]struct{} // messages that are not answered
-	idle    chan struct{}             // closed and nil when held becomes empty; nil if nobody waits
+	mu      sync.Mutex     // guards the fields below; nothing is read or written under it
+	waiting []chan<- error // requests whose answer is due, in the order in which they were written
+	err     error          // why done is closed
 }
 
 // request is a command for the writer; reply is nil if nsqd does not answer it.
@@ -50,8 +46,8 @@ type request struct {
 // sessionConfig is what the sessions of one consumer or producer have in common.
 type sessionConfig struct {
 	cfg        *nsq.Config
-	subscribe  *nsq.Command                 // nil for a producer, as are the two functions
-	onMessage  func(*session, *nsq.Message) // runs in the reader: must not block
+	subscribe  *nsq.Command                       // nil for a producer, as are the two functions
+	onMessage  func(*session, *nsq.Message) error // runs in the reader: must not block
 	onAnswered func(finished bool)
 	logger     *slog.Logger
 }
@@ -75,9 +71,9 @@ func (c sessionConfig) open(ctx context.Context, dial dialFunc, name string) (*s
 		msgTimeout:    time.Duration(id.MsgTimeout) * time.Millisecond,
 		maxRDY:        max(id.MaxRDY, 1),
 		sessionConfig: c,
-		held:          map[*nsq.Message]struct{}{},
 		requests:      make(chan request),
 		readyChanged:  make(chan struct{}, 1),
+		heartbeat:     make(chan struct{}, 1),
 		done:          make(chan struct{}),
 	}
 	s.running.Go(func() { s.fail(s.read()) })
@@ -103,8 +99,7 @@ func (s *session) read() error {
 			}
 		case nsq.FrameTypeResponse:
 			if string(data) == heartbeat {
-				// Apart from the reader, which must go on reading while the writer is blocked.
-				s.running.Go(func() { s.send(nsq.Nop()) })
+				notify(s.heartbeat)
 			} else {
 				s.answer(nil)
 			}
@@ -132,12 +127,14 @@ func (s *session) deliver(data []byte) error {
 		return errors.New("nsqd sent a message to a producer")
 	}
 	m.NSQDAddress = s.name
-	m.Delegate = &delivery{s}
-	s.mu.Lock()
-	s.held[m] = struct{}{}
-	s.mu.Unlock()
-	s.onMessage(s, m)
-	return nil
+	return s.onMessage(s, m)
+}
+
+func notify(flag chan<- struct{}) {
+	select {
+	case flag <- struct{}{}:
+	default: // it is set
+	}
 }
 
 // answer gives nsqd's answer to the oldest request that waits. It reports whether there was one.
@@ -155,19 +152,9 @@ func (s *session) answer(err error) bool {
 // write writes commands until the connection ends.
 func (s *session) write() error {
 	for {
-		var cmd *nsq.Command
-		select {
-		case <-s.done:
+		cmd := s.nextCommand()
+		if cmd == nil {
 			return nil
-		case <-s.readyChanged:
-			cmd = nsq.Ready(int(s.ready.Load()))
-		case r := <-s.requests:
-			cmd = r.cmd
-			if r.reply != nil {
-				s.mu.Lock()
-				s.waiting = append(s.waiting, r.reply)
-				s.mu.Unlock()
-			}
 		}
 		if err := s.conn.SetWriteDeadline(time.Now().Add(s.cfg.WriteTimeout)); err != nil {
 			return err
@@ -178,16 +165,38 @@ func (s *session) write() error {
 	}
 }
 
+// nextCommand waits for what to write; nil when the session has ended. RDY goes first: a message that is given back
+// because there is no room must not come again before nsqd knows that.
+func (s *session) nextCommand() *nsq.Command {
+	select {
+	case <-s.readyChanged:
+		return nsq.Ready(int(s.ready.Load()))
+	default:
+	}
+	select {
+	case <-s.done:
+		return nil
+	case <-s.readyChanged:
+		return nsq.Ready(int(s.ready.Load()))
+	case <-s.heartbeat:
+		return nsq.Nop()
+	case r := <-s.requests:
+		if r.reply != nil {
+			s.mu.Lock()
+			s.waiting = append(s.waiting, r.reply)
+			s.mu.Unlock()
+		}
+		return r.cmd
+	}
+}
+
 // setReady tells nsqd how many messages it may have in flight here. The last value wins.
 func (s *session) setReady(n int) {
 	n = min(n, s.maxRDY)
 	if s.ready.Swap(int64(n)) == int64(n) {
 		return
 	}
-	select {
-	case s.readyChanged <- struct{}{}:
-	default:
-	}
+	notify(s.readyChanged)
 }
 
 // send hands a command that nsqd does not answer to the writer. It reports false if the connection has ended, where
@@ -224,28 +233,6 @@ func (s *session) ask(ctx context.Context, cmd *nsq.Command) error {
 	default:
 		return s.lost()
 	}
-}
-
-// unanswered returns the messages that nsqd waits for.
-func (s *session) unanswered() []*nsq.Message {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return slices.Collect(maps.Keys(s.held))
-}
-
-// drained is closed when every message is answered.
-func (s *session) drained() <-chan struct{} {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if len(s.held) == 0 {
-		empty := make(chan struct{})
-		close(empty)
-		return empty
-	}
-	if s.idle == nil {
-		s.idle = make(chan struct{})
-	}
-	return s.idle
 }
 
 // fail ends the session. The first reason stays.

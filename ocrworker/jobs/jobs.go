@@ -18,6 +18,8 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 	"go.mongodb.org/mongo-driver/v2/mongo/readpref"
 	"go.mongodb.org/mongo-driver/v2/mongo/writeconcern"
+
+	"github.com/gvpocr/worker/dialer"
 )
 
 const (
@@ -31,9 +33,9 @@ const (
 
 // Config says where the job documents are.
 type Config struct {
-	URI    string                // mongodb://…; the database is its path, by default gvpocr
-	Dialer options.ContextDialer // nil means the driver's own
-	Logger *slog.Logger          // nil means silent
+	URI    string         // mongodb://…; the database is its path, by default gvpocr
+	Dialer *dialer.Dialer // nil means the driver's own
+	Logger *slog.Logger   // nil means silent
 }
 
 // Store is the job documents. It is safe for concurrent use; Close ends it.
@@ -42,7 +44,7 @@ type Store struct {
 	cfg    Config
 	logger *slog.Logger
 
-	dials dials
+	dials *dials
 	login chan struct{} // held by the operation that finds out where the user lives
 
 	mu       sync.Mutex // guards the fields below; nothing is asked under it
@@ -81,7 +83,7 @@ func Open(cfg Config) (*Store, error) {
 	if s.logger == nil {
 		s.logger = slog.New(slog.DiscardHandler)
 	}
-	s.dials.dialer = cfg.Dialer
+	s.dials = newDials(cfg.Dialer, uri.hosts)
 	s.progress.last = map[string]time.Time{}
 	s.client, err = s.newClient("")
 	return s, err
@@ -222,7 +224,7 @@ func (s *Store) newClient(authSource string) (*mongo.Client, error) {
 	opts := options.Client().ApplyURI(s.uri.text).SetWriteConcern(majorityJournaled()).
 		SetReadPreference(readpref.Primary()) // a secondary may not know yet what was counted
 	if s.cfg.Dialer != nil {
-		opts.SetDialer(&s.dials)
+		opts.SetDialer(s.dials)
 	}
 	if authSource != "" {
 		opts.Auth.AuthSource = authSource

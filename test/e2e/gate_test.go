@@ -1,11 +1,14 @@
 package e2e_test
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"testing"
+	"time"
 )
 
 // gate is a tesseract that begins a page and goes on with it only when the test lets it, so that something can happen
@@ -33,6 +36,11 @@ func newGate(t *testing.T) *gate {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return newGateBefore(t, tesseract)
+}
+
+func newGateBefore(t *testing.T, tesseract string) *gate {
+	t.Helper()
 	g := &gate{t, t.TempDir()}
 	script := fmt.Sprintf(gateScript, g.dir, tesseract)
 	if err := os.WriteFile(filepath.Join(g.dir, "tesseract"), []byte(script), 0o755); err != nil {
@@ -69,4 +77,47 @@ func (g *gate) touch(name string) {
 	if err := os.WriteFile(filepath.Join(g.dir, name), nil, 0o644); err != nil {
 		g.t.Fatal(err)
 	}
+}
+
+// standIn is a tesseract that takes a known time for a page, and counts the pages.
+type standIn struct {
+	t   *testing.T
+	dir string
+}
+
+const standInScript = `#!/bin/sh
+case "$1" in --*) exec %[2]q "$@";; esac
+cat >/dev/null
+sleep %[3]v
+printf 'level\tpage_num\tblock_num\tpar_num\tline_num\tword_num\tleft\ttop\twidth\theight\tconf\ttext\n1\t1\t0\t0\t0\t0\t0\t0\t9\t9\t-1\t\n' >"$2.tsv"
+echo >"$2.txt"
+echo >>%[1]q/pages
+`
+
+func newStandIn(t *testing.T, takes time.Duration) *standIn {
+	t.Helper()
+	needTesseract(t)
+	tesseract, err := exec.LookPath("tesseract")
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := &standIn{t, t.TempDir()}
+	script := fmt.Sprintf(standInScript, e.dir, tesseract, takes.Seconds())
+	if err := os.WriteFile(filepath.Join(e.dir, "tesseract"), []byte(script), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
+func (e *standIn) program() string { return filepath.Join(e.dir, "tesseract") }
+func (e *standIn) environ() string { return "TESSERACT_CMD=" + e.program() }
+
+// recognized returns how many pages it has recognized.
+func (e *standIn) recognized() int {
+	e.t.Helper()
+	pages, err := os.ReadFile(filepath.Join(e.dir, "pages"))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		e.t.Fatal(err)
+	}
+	return len(pages)
 }

@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"go.uber.org/goleak"
+
+	_ "github.com/gvpocr/worker/ocrworker" // so that a result which go test has cached is not taken for another worker's
 )
 
 var (

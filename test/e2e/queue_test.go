@@ -22,6 +22,8 @@ type queue struct {
 	Deferred int `json:"deferred_count"`
 	Requeued int `json:"requeue_count"`
 	TimedOut int `json:"timeout_count"`
+	Messages int `json:"message_count"` // that ever came, copies included
+	Ready    int `json:"-"`             // messages that consumers ask for, those in flight included
 }
 
 func (q queue) idle() bool { return q.Depth == 0 && q.InFlight == 0 && q.Deferred == 0 }
@@ -31,8 +33,13 @@ func (s *scene) queue() queue {
 	s.t.Helper()
 	var stats struct {
 		Topics []struct {
-			Depth    int     `json:"depth"`
-			Channels []queue `json:"channels"`
+			Depth    int `json:"depth"`
+			Channels []struct {
+				queue
+				Clients []struct {
+					Ready int `json:"ready_count"`
+				} `json:"clients"`
+			} `json:"channels"`
 		} `json:"topics"`
 	}
 	getJSON(s.t, fmt.Sprintf("http://%s/stats?format=json&topic=%s", s.server.NSQDHTTPAddr, backend.Topic), &stats)
@@ -45,6 +52,10 @@ func (s *scene) queue() queue {
 			sum.Deferred += c.Deferred
 			sum.Requeued += c.Requeued
 			sum.TimedOut += c.TimedOut
+			sum.Messages += c.Messages
+			for _, client := range c.Clients {
+				sum.Ready += client.Ready
+			}
 		}
 	}
 	return sum

@@ -8,7 +8,7 @@ import (
 )
 
 // relay stands before a service. While it is down the service is gone for those that come through it, and keeps what it
-// holds.
+// holds. While it is frozen, connections are accepted and stay, and nothing comes through them.
 type relay struct {
 	t      *testing.T
 	addr   string
@@ -18,6 +18,7 @@ type relay struct {
 	mu       sync.Mutex // guards the fields below
 	listener net.Listener
 	conns    map[net.Conn]bool
+	frozen   chan struct{} // closed by thaw; nil while it is not frozen
 }
 
 // newRelay returns a relay that is down.
@@ -67,7 +68,7 @@ func (r *relay) join(in, out net.Conn) {
 	for from, to := range map[net.Conn]net.Conn{in: out, out: in} {
 		r.conns[from] = true
 		r.copies.Go(func() {
-			io.Copy(to, from)
+			io.Copy(to, thawed{from, r})
 			in.Close()
 			out.Close()
 			r.mu.Lock()
@@ -77,8 +78,43 @@ func (r *relay) join(in, out net.Conn) {
 	}
 }
 
+// thawed reads what has arrived once its relay is not frozen.
+type thawed struct {
+	net.Conn
+	relay *relay
+}
+
+func (t thawed) Read(p []byte) (int, error) {
+	n, err := t.Conn.Read(p)
+	t.relay.mu.Lock()
+	frozen := t.relay.frozen
+	t.relay.mu.Unlock()
+	if frozen != nil {
+		<-frozen
+	}
+	return n, err
+}
+
+func (r *relay) freeze() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.frozen == nil {
+		r.frozen = make(chan struct{})
+	}
+}
+
+func (r *relay) thaw() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.frozen != nil {
+		close(r.frozen)
+		r.frozen = nil
+	}
+}
+
 // down cuts all connections and waits for their end. A second down does nothing.
 func (r *relay) down() {
+	r.thaw()
 	r.mu.Lock()
 	if r.listener != nil {
 		r.listener.Close()

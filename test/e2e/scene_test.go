@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
+	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 
@@ -59,6 +60,13 @@ func newScene(t *testing.T, cfg mainserver.Config) *scene {
 		}
 	})
 	return s
+}
+
+// allow gives the test another time than its patience.
+func (s *scene) allow(limit time.Duration) {
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	s.t.Cleanup(cancel)
+	s.ctx = ctx
 }
 
 // worker starts a worker as the compose file does, with the lines that say where the main server is.

@@ -135,13 +135,23 @@ func (w *worker) text() string {
 }
 
 // logged tells whether a line of the log has all parts.
-func (w *worker) logged(parts ...string) bool {
+func (w *worker) logged(parts ...string) bool { return w.lines(parts...) > 0 }
+
+// lines counts the lines of the log that have all parts.
+func (w *worker) lines(parts ...string) (n int) {
 	for line := range strings.Lines(w.text()) {
 		if !slices.ContainsFunc(parts, func(part string) bool { return !strings.Contains(line, part) }) {
-			return true
+			n++
 		}
 	}
-	return false
+	return n
+}
+
+func (w *worker) wantLogged(times int, parts ...string) {
+	w.t.Helper()
+	if n := w.lines(parts...); n != times {
+		w.t.Errorf("%d lines of the log have %s, want %d", n, strings.Join(parts, ", "), times)
+	}
 }
 
 // waitLog waits for a line that has all parts.

@@ -91,7 +91,16 @@ func newBench(t *testing.T, uri string, total int) *bench {
 	if database == "" {
 		database = "gvpocr" // the contract's default
 	}
-	client, err := mongo.Connect(options.Client().ApplyURI(uri))
+	b := benchOf(t, database, options.Client().ApplyURI(uri))
+	b.store = open(t, jobs.Config{URI: uri})
+	b.insert(total, "")
+	return b
+}
+
+// benchOf is a bench without a Store and without the job's document.
+func benchOf(t *testing.T, database string, opts *options.ClientOptions) *bench {
+	t.Helper()
+	client, err := mongo.Connect(opts)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -102,8 +111,6 @@ func newBench(t *testing.T, uri string, total int) *bench {
 			t.Error(err)
 		}
 	})
-	b.store = open(t, jobs.Config{URI: uri})
-	b.insert(total, "")
 	return b
 }
 

@@ -110,3 +110,41 @@ func TestACutConnectionIsAnOutageForOneOperation(t *testing.T) {
 	b.want("after", added, true, err)
 	b.wantCounts(2, 0)
 }
+
+// Through the worker's dialer: its breaker opens in an outage, and neither that nor the driver's own pace may keep the
+// return of MongoDB from being noticed.
+func TestTheReturnOfMongoDBIsNoticedWithinTwoSeconds(t *testing.T) {
+	t.Parallel()
+	cfg := mongotest.Config{User: user, Password: password, Dir: t.TempDir()}
+	var srv *mongotest.Server
+	start := func() {
+		var err error
+		if srv, err = mongotest.Start(cfg); err != nil {
+			t.Fatal(err)
+		}
+		cfg.Addr = srv.Addr()
+	}
+	start()
+	t.Cleanup(func() { srv.Close() })
+	b := newSetBench(t, srv.Addr(), "", 1000)
+	a := b.startAdders(2)
+	defer a.running.Wait()
+	defer a.stop.Store(true)
+	for range 3 {
+		a.goOn(10)
+		srv.Kill()
+		outage := time.NewTimer(6 * time.Second) // more than it takes to open the breaker, and than one dial lasts
+		<-outage.C
+		start()
+		back := time.Now()
+		a.goOn(1)
+		took := time.Since(back)
+		t.Logf("the first result %v after the return", took.Round(time.Millisecond))
+		if took > 2*time.Second {
+			t.Errorf("the first result came %v after the return, want at most 2 s", took)
+		}
+	}
+	a.stop.Store(true)
+	a.running.Wait()
+	b.wantCounts(int(a.next.Load()), 0)
+}

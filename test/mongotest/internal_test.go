@@ -5,9 +5,12 @@ import (
 	"encoding/binary"
 	"errors"
 	"math"
+	"net"
 	"os"
+	"runtime"
 	"strconv"
 	"testing"
+	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 )
@@ -164,5 +167,156 @@ func TestReadmeNamesEveryCommand(t *testing.T) {
 		if !bytes.Contains(readme, []byte("`"+name+"`")) {
 			t.Errorf("README.md does not name %s", name)
 		}
+	}
+}
+
+// threeNodes is a replica set without listeners: commands go to its nodes.
+func threeNodes() (*replicaSet, []*node) {
+	st, set := newStore(), newReplicaSet("rs0", []string{"a:1", "b:1", "c:1"}, 0)
+	nodes := make([]*node, 3)
+	for i := range nodes {
+		nodes[i] = newNode(st, &users{}, set, i)
+		set.join(i, nodes[i])
+	}
+	return set, nodes
+}
+
+func insertOne(t *testing.T, n *node, number int64) bson.D {
+	t.Helper()
+	reply, _ := (&conn{node: n}).run(t.Context(), &message{db: "d", body: bson.D{
+		{Key: "insert", Value: "c"},
+		{Key: "documents", Value: bson.A{bson.D{{Key: "_id", Value: number}}}},
+		{Key: "lsid", Value: bson.D{{Key: "id", Value: bson.Binary{Subtype: bson.TypeBinaryUUID, Data: make([]byte, 16)}}}},
+		{Key: "txnNumber", Value: number},
+	}})
+	return reply
+}
+
+func wantLabelled(t *testing.T, reply bson.D) {
+	t.Helper()
+	labels, _ := lookup(reply, "errorLabels")
+	if list, ok := labels.(bson.A); !ok || len(list) != 1 || list[0] != "RetryableWriteError" {
+		t.Errorf("no label: %v", reply)
+	}
+}
+
+// A write that waits for its turn while its member steps down is not done.
+func TestAWriteUnderWayWhenThePrimaryStepsDownIsInterrupted(t *testing.T) {
+	set, nodes := threeNodes()
+	r := &request{ctx: t.Context(), node: nodes[0], db: "d", txn: &txn{session: "s", number: 1}, args: newArgs("insert", bson.D{
+		{Key: "insert", Value: "c"}, {Key: "documents", Value: bson.A{bson.D{}}},
+	})}
+	if err := r.enter(commands["insert"]); err != nil {
+		t.Fatal(err)
+	}
+	set.stepDown(0)
+	set.elect()
+	_, err := r.insert()
+	refused := asServerError(err)
+	if refused == nil || refused.code != codeInterruptedDueToReplState {
+		t.Fatalf("error %v", err)
+	}
+	wantLabelled(t, r.refusal(refused))
+	if docs := nodes[0].store.documents(namespace{"d", "c"}, &filter{}); len(docs) != 0 {
+		t.Errorf("it is done: %v", docs)
+	}
+}
+
+// A write that is done when its member steps down is not acknowledged, and its
+// retry is not done again.
+func TestAWriteDoneWhenThePrimaryStepsDownIsNotAcknowledged(t *testing.T) {
+	set, nodes := threeNodes()
+	commands["insertAndStepDown"] = command{write: true, retryable: true, run: func(r *request) (bson.D, error) {
+		r.command, r.rest[0].Key = "insert", "insert"
+		reply, err := r.insert()
+		set.stepDown(0)
+		set.elect()
+		return reply, err
+	}}
+	defer delete(commands, "insertAndStepDown")
+	reply, _ := (&conn{node: nodes[0]}).run(t.Context(), &message{db: "d", body: bson.D{
+		{Key: "insertAndStepDown", Value: "c"},
+		{Key: "documents", Value: bson.A{bson.D{{Key: "_id", Value: int64(1)}}}},
+		{Key: "lsid", Value: bson.D{{Key: "id", Value: bson.Binary{Subtype: bson.TypeBinaryUUID, Data: make([]byte, 16)}}}},
+		{Key: "txnNumber", Value: int64(1)},
+	}})
+	refused, _ := lookup(reply, "writeConcernError")
+	if d, ok := refused.(bson.D); !ok || d[0].Value != int32(codePrimarySteppedDown) {
+		t.Errorf("it is acknowledged: %v", reply)
+	}
+	wantLabelled(t, reply)
+	retried := insertOne(t, nodes[1], 1)
+	if n, _ := lookup(retried, "n"); n != int32(1) {
+		t.Errorf("the retry: %v", retried)
+	}
+	if docs := nodes[0].store.documents(namespace{"d", "c"}, &filter{}); len(docs) != 1 {
+		t.Errorf("%d documents", len(docs))
+	}
+}
+
+// The journal's disk is full: nothing that is not in it may be answered.
+func TestAJournalThatCannotBeWrittenEndsTheServersService(t *testing.T) {
+	st, err := openStore(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := newNode(st, &users{}, nil, 0)
+	ask := func(body bson.D) any {
+		reply, _ := (&conn{node: n}).run(t.Context(), &message{db: "d", body: body})
+		code, _ := lookup(reply, "code")
+		return code
+	}
+	insert := bson.D{{Key: "insert", Value: "c"}, {Key: "documents", Value: bson.A{bson.D{}}}}
+	if code := ask(insert); code != nil {
+		t.Fatal(code)
+	}
+	if err := st.journal.file.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for _, body := range []bson.D{insert, {{Key: "find", Value: "c"}}} {
+		if code := ask(body); code != int32(codeInternalError) {
+			t.Errorf("%s after a failed write: code %v", body[0].Key, code)
+		}
+	}
+	if err := st.close(); err == nil {
+		t.Error("closing it is no error")
+	}
+}
+
+// A hello that waits is answered when the server stops. One that is killed
+// must have cut the connection by then, or a driver takes it for alive.
+func TestConnectionsAreEndedBeforeWaitingHellosAre(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := newNode(newStore(), &users{}, nil, 0)
+	s := serve(l, n)
+	client, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	hello, err := (&message{header: header{requestID: 1}}).encodeReply(1, bson.D{
+		{Key: "hello", Value: 1}, {Key: "$db", Value: "admin"}, {Key: "topologyVersion", Value: n.topology.version()},
+		{Key: "maxAwaitTimeMS", Value: int64(600_000)},
+	}, false) // a reply has the form of a request
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := client.Write(hello); err != nil {
+		t.Fatal(err)
+	}
+	for len(s.snapshot(false)) == 0 {
+		runtime.Gosched()
+	}
+	if err := s.end(func(c *conn) {
+		client.SetReadDeadline(time.Now().Add(200 * time.Millisecond))
+		if n, err := client.Read(make([]byte, 1)); n > 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("it is answered before it is cut: %d, %v", n, err)
+		}
+		c.Close()
+	}); err != nil {
+		t.Error(err)
 	}
 }

@@ -159,8 +159,8 @@ func readJournal(file io.Reader, replay func(bson.D) error) error {
 	for {
 		d, n, err := readRecord(r)
 		switch {
-		case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-			return nil // the end, or the beginning of a record that nobody was told of
+		case errors.Is(err, errEnd):
+			return nil
 		case err == nil:
 			err = replay(d)
 		}
@@ -171,9 +171,15 @@ func readJournal(file io.Reader, replay func(bson.D) error) error {
 	}
 }
 
+// errEnd: there is no further record, or only the beginning of one that nobody
+// was told of.
+var errEnd = errors.New("the journal ends")
+
 func readRecord(r io.Reader) (bson.D, int64, error) {
 	var h [recordHeaderSize]byte
-	if _, err := io.ReadFull(r, h[:]); err != nil {
+	if _, err := io.ReadFull(r, h[:]); errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return nil, 0, errEnd
+	} else if err != nil {
 		return nil, 0, err
 	}
 	length := int64(binary.LittleEndian.Uint32(h[0:]))
@@ -184,14 +190,14 @@ func readRecord(r io.Reader) (bson.D, int64, error) {
 	if n, err := io.Copy(&doc, io.LimitReader(r, length)); err != nil {
 		return nil, 0, err
 	} else if n < length {
-		return nil, 0, io.ErrUnexpectedEOF
+		return nil, 0, errEnd
 	}
 	if crc32.Checksum(doc.Bytes(), castagnoli) != binary.LittleEndian.Uint32(h[4:]) {
 		return nil, 0, fmt.Errorf("its content has another checksum: %w", errDamaged)
 	}
 	var d bson.D
 	if err := bson.Unmarshal(doc.Bytes(), &d); err != nil {
-		return nil, 0, fmt.Errorf("%v: %w", err, errDamaged) // not with %w: it may be an io.EOF
+		return nil, 0, fmt.Errorf("%w: %w", err, errDamaged)
 	}
 	return d, recordHeaderSize + length, nil
 }

@@ -22,7 +22,7 @@ type replicaSet struct {
 	primary int     // its place in members, -1 for none
 	last    int     // who was primary last: the next one comes after it
 	term    int64   // counts elections, over restarts too
-	overdue bool    // the set is not as it should be, since when
+	vacant  bool    // an election is to come, one election time after since
 	since   time.Time
 	changed chan struct{} // closed and renewed by each change of the above
 }
@@ -88,8 +88,8 @@ func (s *replicaSet) stepDown(want int) bool {
 
 // changeLocked tells every client that waits in hello, and the elections.
 func (s *replicaSet) changeLocked() {
-	if due := (s.primary < 0) == s.majorityLocked(); due != s.overdue {
-		s.overdue, s.since = due, time.Now()
+	if vacant := s.primary < 0 && s.majorityLocked(); vacant != s.vacant {
+		s.vacant, s.since = vacant, time.Now()
 	}
 	close(s.changed)
 	s.changed = make(chan struct{})
@@ -100,8 +100,8 @@ func (s *replicaSet) changeLocked() {
 	}
 }
 
-// elections runs until ctx ends. A majority without a primary elects one, and
-// a primary without a majority steps down, each after the election time.
+// elections runs until ctx ends. A majority without a primary elects one after
+// the election time.
 func (s *replicaSet) elections(ctx context.Context) {
 	for {
 		due, wait, changed := s.due()
@@ -122,35 +122,23 @@ func (s *replicaSet) elections(ctx context.Context) {
 func (s *replicaSet) due() (due bool, wait time.Duration, changed <-chan struct{}) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.overdue, time.Until(s.since.Add(s.electionTime)), s.changed
+	return s.vacant, time.Until(s.since.Add(s.electionTime)), s.changed
 }
 
-func (s *replicaSet) majorityLocked() bool {
-	alive := 0
-	for _, n := range s.members {
-		if n != nil {
-			alive++
-		}
-	}
-	return 2*alive > len(s.members)
-}
+func (s *replicaSet) majorityLocked() bool { return 2*s.aliveLocked() > len(s.members) }
 
 func (s *replicaSet) elect() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	switch {
-	case !s.overdue || time.Since(s.since) < s.electionTime:
+	if !s.vacant || time.Since(s.since) < s.electionTime {
 		return // it has changed meanwhile
-	case s.primary >= 0:
-		s.primary = -1
-	default:
-		for i := range s.members {
-			next := (s.last + 1 + i) % len(s.members)
-			if s.members[next] != nil {
-				s.primary, s.last = next, next
-				s.term++
-				break
-			}
+	}
+	for i := range s.members {
+		next := (s.last + 1 + i) % len(s.members)
+		if s.members[next] != nil {
+			s.primary, s.last = next, next
+			s.term++
+			break
 		}
 	}
 	s.changeLocked()
@@ -167,6 +155,10 @@ func electionID(term int64) bson.ObjectID {
 func (s *replicaSet) alive() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	return s.aliveLocked()
+}
+
+func (s *replicaSet) aliveLocked() int {
 	n := 0
 	for _, m := range s.members {
 		if m != nil {

@@ -40,16 +40,18 @@ func TestMain(m *testing.M) {
 
 // bench is a queue, a dialer that finds it, and a consumer's handler that records.
 type bench struct {
-	t      *testing.T
-	server *mainserver.Server
-	dialer *dialer.Dialer
+	t        testing.TB
+	server   *mainserver.Server
+	dialer   *dialer.Dialer
+	nsqdHTTP string
+	nsqd     *daemon // of a bench without a main server
 
 	mu      sync.Mutex
 	handled []string
 	changed chan struct{} // closed and replaced when handled changes
 }
 
-func start(t *testing.T, cfg mainserver.Config) *bench {
+func start(t testing.TB, cfg mainserver.Config) *bench {
 	t.Helper()
 	if cfg.Services == nil {
 		cfg.Services = []string{mainserver.NSQLookupd, mainserver.NSQD}
@@ -63,7 +65,7 @@ func start(t *testing.T, cfg mainserver.Config) *bench {
 			t.Error(err)
 		}
 	})
-	b := &bench{t: t, server: server, changed: make(chan struct{})}
+	b := &bench{t: t, server: server, nsqdHTTP: server.NSQDHTTPAddr, changed: make(chan struct{})}
 	b.dialer = b.newDialer(server.Environ()...)
 	return b
 }
@@ -172,26 +174,50 @@ type channelStats struct {
 	Clients   int `json:"client_count"`
 }
 
+func (s channelStats) idle() bool { return s.Depth == 0 && s.InFlight == 0 && s.Deferred == 0 }
+
 func (b *bench) stats() channelStats {
 	b.t.Helper()
+	return statsOf(b.t, b.nsqdHTTP)
+}
+
+func statsOf(t testing.TB, nsqdHTTP string) channelStats {
+	t.Helper()
+	if topics := topicsOf(t, nsqdHTTP); len(topics) > 0 && len(topics[0].Channels) > 0 {
+		return topics[0].Channels[0]
+	}
+	return channelStats{}
+}
+
+// depthOf is what waits in the topic for its first channel.
+func depthOf(t testing.TB, nsqdHTTP string) int {
+	t.Helper()
+	if topics := topicsOf(t, nsqdHTTP); len(topics) > 0 {
+		return topics[0].Depth
+	}
+	return 0
+}
+
+type topicStats struct {
+	Depth    int            `json:"depth"`
+	Channels []channelStats `json:"channels"`
+}
+
+func topicsOf(t testing.TB, nsqdHTTP string) []topicStats {
+	t.Helper()
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
-	resp, err := client.Get(fmt.Sprintf("http://%s/stats?format=json&topic=%s&channel=%s", b.server.NSQDHTTPAddr, topic, channel))
+	resp, err := client.Get(fmt.Sprintf("http://%s/stats?format=json&topic=%s", nsqdHTTP, topic))
 	if err != nil {
-		b.t.Fatal(err)
+		t.Fatal(err)
 	}
 	defer resp.Body.Close()
 	var answer struct {
-		Topics []struct {
-			Channels []channelStats `json:"channels"`
-		} `json:"topics"`
+		Topics []topicStats `json:"topics"`
 	}
 	if err := json.NewDecoder(resp.Body).Decode(&answer); err != nil {
-		b.t.Fatal(err)
+		t.Fatal(err)
 	}
-	if len(answer.Topics) == 0 || len(answer.Topics[0].Channels) == 0 {
-		return channelStats{}
-	}
-	return answer.Topics[0].Channels[0]
+	return answer.Topics
 }
 
 // eventually polls until ok, for things that nsqd does in its own time.
@@ -204,7 +230,7 @@ func (b *bench) eventually(what string, ok func() bool) {
 		select {
 		case <-ticker.C:
 		case <-timeout:
-			b.t.Fatalf("it never came that %s; nsqd says %+v", what, b.stats())
+			b.t.Fatalf("it never came that %s", what)
 		}
 	}
 }

@@ -1,0 +1,171 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"time"
+
+	"github.com/mattn/go-isatty"
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"github.com/gvpocr/worker/dialer"
+	"github.com/gvpocr/worker/internal/batch"
+	"github.com/gvpocr/worker/internal/check"
+	"github.com/gvpocr/worker/internal/services"
+)
+
+// watchEvery is the pause between two checks of --watch.
+const watchEvery = 2 * time.Second
+
+// checkCommand says whether the main server can be used from here.
+func checkCommand() *cobra.Command {
+	var asJSON, watch bool
+	cmd := &cobra.Command{
+		Use:   "check [NAME[:PORT]...]",
+		Short: "Say whether the main server can be used from here, and what is in the way",
+		Long: `check says for each service who resolved its name and to what, how long TCP took to connect, and whether what answers
+speaks the service's protocol: MongoDB hello and a login as the worker does it, NSQ identify and a clean close, nsqlookupd /ping and
+/lookup, HTTP, SMB negotiate. Addresses that servers hand out are tried as the worker would. Each endpoint is tried, once.
+
+Without names it checks the services that the environment names: MONGO_URI, NSQD_ADDRESS, NSQLOOKUPD_ADDRESSES,
+GVPOCR_SERVER_URL, SAMBA_HOST; if it names none, mongodb-proxy, nsqd-proxy and nsqlookupd-proxy at their usual ports. It ends
+with 0 if all is well, and with 1 otherwise. No password is shown.
+
+With --watch it checks again every 2 s until it is interrupted: on a terminal the table is drawn anew, elsewhere a line is
+printed for each service that changes. Its exit code is that of the last check.`,
+		Example: `  MAIN_SERVER_IP=172.12.0.132 ocr-worker check
+  docker exec gvpocr-worker-worker1-1 ocr-worker check
+  ocr-worker check mongodb-proxy --json | jq .ok
+  ocr-worker check --watch`,
+		ValidArgsFunction: cobra.FixedCompletions(services.Names(), cobra.ShellCompDirectiveNoFileComp),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			cfg, err := checkConfig(args)
+			if err != nil {
+				return err
+			}
+			p := reportPrinter{out: cmd.OutOrStdout(), json: asJSON, compact: watch}
+			if watch {
+				return watchChecks(cmd.Context(), cfg, &p)
+			}
+			report, err := check.Run(cmd.Context(), cfg)
+			if err != nil {
+				return err
+			}
+			if err := p.print(report); err != nil {
+				return err
+			}
+			return failed(!report.OK)
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON; with --watch one object a line")
+	cmd.Flags().BoolVar(&watch, "watch", false, "check again every 2 s until interrupted")
+	return cmd
+}
+
+// checkConfig finds out what to check.
+func checkConfig(names []string) (check.Config, error) {
+	worker, err := configWithoutEngines()
+	if err != nil {
+		return check.Config{}, err
+	}
+	worker.Dialer.Close() // check has its own
+	dial, err := dialer.ConfigFromEnv(os.Environ())
+	if err != nil {
+		return check.Config{}, err
+	}
+	cfg := check.Config{Dialer: dial, MongoURI: worker.MongoURI, NSQ: worker.NSQ, Topic: batch.Topic}
+	configured := append(services.Of(worker), services.Files(os.Environ())...)
+	if len(names) == 0 && len(configured) == 0 {
+		names = []string{"mongodb-proxy", "nsqd-proxy", "nsqlookupd-proxy"}
+	}
+	if len(names) == 0 {
+		cfg.Services = configured
+	}
+	for _, name := range names {
+		s, ok := services.Named(name, configured)
+		if !ok {
+			return cfg, fmt.Errorf("%q: say which port, as in %s:27017; only the main server's services have a usual one", name, name)
+		}
+		cfg.Services = append(cfg.Services, s)
+	}
+	if !slices.ContainsFunc(cfg.Services, func(s services.Service) bool { return s.Kind == services.MongoDB && slices.Contains(configured, s) }) {
+		cfg.MongoURI = "" // it leads to another MongoDB than those that are checked
+	}
+	return cfg, nil
+}
+
+// reportPrinter prints reports as a table or as JSON.
+type reportPrinter struct {
+	out     io.Writer
+	json    bool
+	compact bool // JSON on one line
+}
+
+// terminal returns the width of the terminal that is printed to.
+func (p reportPrinter) terminal() (width int, ok bool) {
+	f, isFile := p.out.(*os.File)
+	if !isFile || !isatty.IsTerminal(f.Fd()) {
+		return 0, false
+	}
+	width, _, err := term.GetSize(int(f.Fd()))
+	return width, err == nil
+}
+
+func (p reportPrinter) print(r check.Report) error {
+	if p.json {
+		encoder := json.NewEncoder(p.out)
+		if !p.compact {
+			encoder.SetIndent("", "  ")
+		}
+		return encoder.Encode(r)
+	}
+	width, terminal := p.terminal()
+	check.Table{Color: terminal && os.Getenv("NO_COLOR") == "", Width: width}.Write(p.out, r)
+	return nil
+}
+
+// watchChecks checks until ctx ends, and returns what the last check said.
+func watchChecks(ctx context.Context, cfg check.Config, p *reportPrinter) error {
+	_, terminal := p.terminal()
+	before := map[string]string{}
+	ok := true
+	for first := true; ; first = false {
+		report, err := check.Run(ctx, cfg)
+		if ctx.Err() != nil {
+			return failed(!ok)
+		}
+		if err != nil {
+			return err
+		}
+		ok = report.OK
+		switch {
+		case p.json || first && !terminal:
+			err = p.print(report)
+		case terminal:
+			fmt.Fprintf(p.out, "\x1b[H\x1b[2J%s, every %v; interrupt to end\n\n", time.Now().Format(time.TimeOnly), watchEvery)
+			err = p.print(report)
+		}
+		if err != nil {
+			return err
+		}
+		for _, s := range report.Services {
+			line := s.Line()
+			if changed := before[s.Address] != line; changed && !first && !terminal && !p.json {
+				fmt.Fprintf(p.out, "%s %s\n", time.Now().Format(time.TimeOnly), line)
+			}
+			before[s.Address] = line
+		}
+		timer := time.NewTimer(watchEvery)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return failed(!ok)
+		}
+	}
+}

@@ -1,0 +1,132 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/aymanbagabas/go-udiff"
+	"github.com/spf13/cobra"
+
+	"github.com/gvpocr/worker/internal/migrate"
+)
+
+// migrateOptions are the flags of migrate.
+type migrateOptions struct {
+	image, output string
+	diff          bool
+}
+
+// migrateCommand takes the socat services out of a compose file.
+func migrateCommand() *cobra.Command {
+	var o migrateOptions
+	cmd := &cobra.Command{
+		Use:   "migrate FILE",
+		Short: "Take the socat proxies out of a worker machine's compose file",
+		Long: `migrate finds the services of a compose file that run socat, in whatever form, takes them out, and gives the workers that
+use them the lines that replace them: MAIN_SERVER_IP where all lead to the usual ports of one host, else a DIAL_ line for each
+name. What depends on the proxies is mended. Comments, order and variables stay as they are.
+
+The file is changed in place, and the old one kept beside it as FILE.bak, unless --output names another. With --diff nothing is
+written, and the change is shown. No password is shown.
+
+A file that is not understood is refused, with the reason, and stays as it is. What is written was loaded as compose
+loads it, and is the old project without its proxies, with the new lines, and nothing else.`,
+		Example: `  ocr-worker migrate --diff docker-compose.worker.yml
+  ocr-worker migrate --image gvpocr-worker:go docker-compose.worker.yml`,
+		Args: cobra.ExactArgs(1),
+		ValidArgsFunction: func(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
+			return []cobra.Completion{"yml", "yaml"}, cobra.ShellCompDirectiveFilterFileExt
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			err := migrateFile(cmd.Context(), args[0], o, cmd.OutOrStdout(), cmd.ErrOrStderr())
+			if err != nil {
+				return errors.New(migrate.Mask(err.Error())) // it may quote a line of the file
+			}
+			return nil
+		},
+	}
+	cmd.Flags().BoolVar(&o.diff, "diff", false, "show what would change, and write nothing")
+	cmd.Flags().StringVarP(&o.output, "output", "o", "", "write to this `FILE` (default: in place, keeping FILE.bak)")
+	cmd.Flags().StringVar(&o.image, "image", "", "`image` that workers get (default: theirs)")
+	cmd.MarkFlagsMutuallyExclusive("diff", "output")
+	return cmd
+}
+
+// maxCompose bounds the file that is read.
+const maxCompose = 1 << 20
+
+func migrateFile(ctx context.Context, name string, o migrateOptions, out, notes io.Writer) error {
+	text, mode, err := readCompose(name)
+	if err != nil {
+		return err
+	}
+	result, err := migrate.File(ctx, filepath.Dir(name), text, migrate.Options{Image: o.image, LookupEnv: os.LookupEnv})
+	if err != nil {
+		return fmt.Errorf("%s is left as it is: %w", name, err)
+	}
+	switch {
+	case o.diff:
+		fmt.Fprint(out, migrate.Mask(udiff.Unified(name, name+" (migrated)", string(text), string(result.Text))))
+	case o.output != "":
+		err = writeNew(o.output, result.Text, mode)
+	default:
+		err = replaceFile(name, text, result.Text, mode)
+	}
+	if err != nil {
+		return err
+	}
+	if !o.diff {
+		for _, change := range result.Changes {
+			fmt.Fprintln(out, migrate.Mask(change))
+		}
+	}
+	for _, note := range result.Notes {
+		fmt.Fprintln(notes, "note:", migrate.Mask(note))
+	}
+	return nil
+}
+
+func readCompose(name string) ([]byte, fs.FileMode, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, 0, err
+	}
+	defer f.Close()
+	fi, err := f.Stat()
+	if err != nil {
+		return nil, 0, err
+	}
+	text, err := io.ReadAll(io.LimitReader(f, maxCompose+1))
+	if err == nil && len(text) > maxCompose {
+		err = fmt.Errorf("%s is larger than %d bytes", name, maxCompose)
+	}
+	return text, fi.Mode().Perm(), err
+}
+
+// writeNew writes a file that is not there yet.
+func writeNew(name string, text []byte, mode fs.FileMode) error {
+	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(f, bytes.NewReader(text))
+	return errors.Join(err, f.Close())
+}
+
+// replaceFile keeps the old text as name.bak and puts the new one in its place, so that one of the two is always whole.
+func replaceFile(name string, before, after []byte, mode fs.FileMode) error {
+	if err := writeNew(name+".bak", before, mode); err != nil {
+		return err
+	}
+	next := name + ".new"
+	if err := writeNew(next, after, mode); err != nil {
+		return err
+	}
+	return os.Rename(next, name)
+}

@@ -1,0 +1,50 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/gvpocr/worker/internal/batch"
+	"github.com/gvpocr/worker/ocrworker"
+)
+
+// statusCommand says how far a job is.
+func statusCommand() *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "status JOB",
+		Short: "Say how far a job is, and which of its files failed",
+		Example: `  ocr-worker status 0d3e6b52-5a3c-4a0f-9a43-2f9d0f6b7c11
+  ocr-worker status --json 0d3e6b52-5a3c-4a0f-9a43-2f9d0f6b7c11 | jq .errors`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return withJobs(func(c *batch.Client, _ ocrworker.Config) error {
+				j, err := c.Job(cmd.Context(), args[0])
+				if err != nil {
+					return err
+				}
+				out := cmd.OutOrStdout()
+				if asJSON {
+					encoder := json.NewEncoder(out)
+					encoder.SetIndent("", "  ")
+					return encoder.Encode(j)
+				}
+				state := j.Status
+				if j.Done() {
+					state += ", every file is finished"
+				}
+				fmt.Fprintf(out, "job %s: %s\n", j.ID, state)
+				fmt.Fprintf(out, "  files    %d of %d finished, %d published: %d recognized (%d pages), %d failed\n",
+					j.Consumed, j.Total, j.Published, j.Recognized(), j.Pages, len(j.Errors))
+				fmt.Fprintf(out, "  created  %s\n  updated  %s\n", j.Created.Format(time.RFC3339), j.Updated.Format(time.RFC3339))
+				printFailed(out, j)
+				return nil
+			})
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return cmd
+}

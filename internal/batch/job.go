@@ -1,0 +1,139 @@
+package batch
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
+)
+
+// Job is how far a job is. Its fields are the JSON output.
+type Job struct {
+	ID        string    `json:"job_id" bson:"job_id"`
+	Status    string    `json:"status" bson:"status"`
+	Total     int       `json:"total_files" bson:"total_files"`
+	Published int       `json:"published" bson:"published_count"`
+	Consumed  int       `json:"finished" bson:"consumed_count"`
+	Pages     int       `json:"pages" bson:"-"` // of the files that were recognized
+	Created   time.Time `json:"created_at" bson:"created_at"`
+	Updated   time.Time `json:"updated_at" bson:"updated_at"`
+	Errors    []Failed  `json:"errors" bson:"-"`
+
+	Checkpoint checkpoint `json:"-" bson:"checkpoint"`
+}
+
+// Failed is a file that was not recognized.
+type Failed struct {
+	Path        string `json:"file_path" bson:"file_path"`
+	Reason      string `json:"error" bson:"error"`
+	File        string `json:"-" bson:"file"`
+	ProcessedAt string `json:"processed_at" bson:"processed_at"`
+}
+
+type checkpoint struct {
+	Results []Result `bson:"results"`
+	Errors  []Failed `bson:"errors"`
+}
+
+// Result is a file that was recognized. Its fields are the JSON output.
+type Result struct {
+	Path        string   `json:"file_path" bson:"file_path"`
+	Index       int      `json:"file_index" bson:"file_index"`
+	Status      string   `json:"status" bson:"status"`
+	Provider    string   `json:"provider,omitempty" bson:"provider"`
+	Languages   []string `json:"languages" bson:"languages"`
+	Handwriting bool     `json:"handwriting" bson:"handwriting"`
+	Confidence  float64  `json:"confidence" bson:"confidence"`
+	Words       int      `json:"words" bson:"words_count"`
+	Pages       int      `json:"pages" bson:"pages_processed"`
+	Text        string   `json:"text" bson:"text"`
+	Metadata    struct {
+		Seconds float64 `json:"processing_time" bson:"processing_time"`
+		Worker  string  `json:"worker_id" bson:"worker_id"`
+	} `json:"metadata" bson:"metadata"`
+	ProcessedAt string `json:"processed_at" bson:"processed_at"`
+	Retries     int    `json:"retry_count" bson:"retry_count"`
+}
+
+// Recognized is how many files have a result.
+func (j Job) Recognized() int { return max(j.Consumed-len(j.Errors), 0) }
+
+// Done reports whether every published file is counted.
+func (j Job) Done() bool { return j.Published > 0 && j.Consumed >= j.Published }
+
+// Ended reports whether the backend or a person has ended the job otherwise.
+func (j Job) Ended() bool {
+	return slices.Contains([]string{"cancelled", "canceled", "failed", "error"}, j.Status)
+}
+
+// ErrNoJob says that there is no such job.
+var ErrNoJob = errors.New("there is no such job")
+
+// Job reads how far a job is; not its texts.
+func (c *Client) Job(ctx context.Context, id string) (Job, error) {
+	return c.read(ctx, id, progressFields...)
+}
+
+var (
+	jobFields      = []string{"job_id", "status", "total_files", "published_count", "consumed_count", "created_at", "updated_at"}
+	progressFields = append(slices.Clone(jobFields), "checkpoint.errors", "checkpoint.results.pages_processed")
+	// attributeFields are those of results without their texts, which a document has twice.
+	attributeFields = append(slices.Clone(jobFields), "checkpoint.errors", "checkpoint.results.file_path", "checkpoint.results.file_index",
+		"checkpoint.results.provider", "checkpoint.results.languages", "checkpoint.results.handwriting")
+	resultFields = append(slices.Clone(attributeFields), "checkpoint.results.status", "checkpoint.results.confidence",
+		"checkpoint.results.words_count", "checkpoint.results.pages_processed", "checkpoint.results.text", "checkpoint.results.metadata",
+		"checkpoint.results.processed_at", "checkpoint.results.retry_count")
+)
+
+// Results reads a job with its results, in the order of their files' indexes.
+func (c *Client) Results(ctx context.Context, id string) (Job, []Result, error) {
+	j, err := c.read(ctx, id, resultFields...)
+	return j, j.Checkpoint.Results, err
+}
+
+func (c *Client) read(ctx context.Context, id string, fields ...string) (Job, error) {
+	projection := bson.M{"_id": 0}
+	for _, f := range fields {
+		projection[f] = 1
+	}
+	var j Job
+	err := c.store.Do(ctx, "read job "+id, func(ctx context.Context, jobs *mongo.Collection) error {
+		err := jobs.FindOne(ctx, bson.M{"job_id": id}, options.FindOne().SetProjection(projection)).Decode(&j)
+		if errors.Is(err, mongo.ErrNoDocuments) {
+			return ErrNoJob
+		}
+		return err
+	})
+	if errors.Is(err, ErrNoJob) {
+		return j, fmt.Errorf("job %s: %w", id, ErrNoJob)
+	}
+	j.Errors = j.Checkpoint.Errors
+	if j.Errors == nil {
+		j.Errors = []Failed{}
+	}
+	for _, r := range j.Checkpoint.Results {
+		j.Pages += max(r.Pages, 1) // a chain's result does not say
+	}
+	slices.SortStableFunc(j.Checkpoint.Results, func(a, b Result) int { return cmp.Compare(a.Index, b.Index) })
+	slices.SortStableFunc(j.Errors, func(a, b Failed) int { return cmp.Compare(a.Path, b.Path) })
+	return j, err
+}
+
+// freeIndexes returns the indexes of a job's files that no result has, in order.
+func (j Job) freeIndexes() []int {
+	free := map[int]bool{}
+	for i := range j.Total {
+		free[i] = true
+	}
+	for _, r := range j.Checkpoint.Results {
+		delete(free, r.Index)
+	}
+	return slices.Sorted(maps.Keys(free))
+}

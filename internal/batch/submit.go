@@ -1,0 +1,173 @@
+package batch
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/mongo"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/gvpocr/worker/dialer/nsqdial"
+)
+
+// Options are how a job's files are to be recognized.
+type Options struct {
+	Provider    string
+	Languages   []string
+	Handwriting bool
+}
+
+// task is the message of one file, with the fields in the backend's order.
+type task struct {
+	JobID          string   `json:"job_id"`
+	FilePath       string   `json:"file_path"`
+	FileIndex      int      `json:"file_index"`
+	TotalFiles     int      `json:"total_files"`
+	ProcessingMode string   `json:"processing_mode"`
+	Provider       string   `json:"provider"`
+	Languages      []string `json:"languages"`
+	Handwriting    bool     `json:"handwriting"`
+	Attempt        int      `json:"attempt"`
+	EnqueuedAt     string   `json:"enqueued_at"`
+
+	// Key is what workers of this project know the task by in place of its message's id, so that a task that had to be
+	// published twice is counted once, and one that was taken back is not counted at all. Python workers ignore it.
+	Key string `json:"first_message_id"`
+}
+
+// newKey returns a key in the form of nsqd's message ids.
+func newKey() string {
+	var random [8]byte
+	rand.Read(random[:]) // never fails
+	return hex.EncodeToString(random[:])
+}
+
+// publishers is how many tasks are published side by side: each costs a round trip to MongoDB and one to nsqd.
+const publishers = 8
+
+var errNoQueue = errors.New("NSQD_ADDRESS is not set: it says where tasks are published")
+
+// Submit makes a job of the files at paths and publishes its tasks. The id is returned with an error too, once there is
+// a document; then the error says how many tasks were published.
+func (c *Client) Submit(ctx context.Context, paths []string, o Options) (id string, err error) {
+	if c.producer == nil {
+		return "", errNoQueue
+	}
+	if o.Languages == nil {
+		o.Languages = []string{}
+	}
+	id = uuid.NewString()
+	now := time.Now().UTC()
+	err = c.store.Do(ctx, "create a job", func(ctx context.Context, jobs *mongo.Collection) error {
+		_, err := jobs.InsertOne(ctx, bson.D{
+			{Key: "job_id", Value: id},
+			{Key: "status", Value: "processing"},
+			{Key: "created_at", Value: now},
+			{Key: "updated_at", Value: now},
+			{Key: "processing_mode", Value: "single"},
+			{Key: "provider", Value: o.Provider},
+			{Key: "languages", Value: o.Languages},
+			{Key: "handwriting", Value: o.Handwriting},
+			{Key: "total_files", Value: len(paths)},
+			{Key: "published_count", Value: 0},
+			{Key: "consumed_count", Value: 0},
+			{Key: "progress", Value: bson.D{
+				{Key: "current", Value: 0}, {Key: "total", Value: len(paths)}, {Key: "percentage", Value: 0}, {Key: "filename", Value: ""},
+			}},
+			{Key: "checkpoint", Value: bson.D{
+				{Key: "processed_files", Value: bson.A{}}, {Key: "processed_message_ids", Value: bson.A{}},
+				{Key: "results", Value: bson.A{}}, {Key: "errors", Value: bson.A{}},
+			}},
+		})
+		return err
+	})
+	if err != nil {
+		return "", err
+	}
+	group, groupCtx := errgroup.WithContext(ctx)
+	group.SetLimit(publishers)
+	for i, path := range paths {
+		group.Go(func() error {
+			return c.publishCounted(groupCtx, task{
+				Key: newKey(), JobID: id, FilePath: path, FileIndex: i, TotalFiles: len(paths), Provider: o.Provider, Languages: o.Languages,
+				Handwriting: o.Handwriting,
+			})
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return id, fmt.Errorf("not all tasks of job %s are published, and it will end without the others: %w", id, err)
+	}
+	return id, nil
+}
+
+// publishCounted publishes a task and counts it as published. It is counted first: a job of which more is consumed than was
+// published would be taken for corrupt. An interrupt takes effect between tasks.
+func (c *Client) publishCounted(ctx context.Context, t task) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), taskTimeout)
+	defer cancel()
+	if err := c.count(ctx, t.JobID); err != nil {
+		return err
+	}
+	if err := c.publish(ctx, t); err != nil {
+		return c.takeOut(context.WithoutCancel(ctx), t, err)
+	}
+	return nil
+}
+
+// taskTimeout bounds the publishing of one task.
+const taskTimeout = 30 * time.Second
+
+// takeOut counts a task back that was not published, as far as can be known: nsqd may have taken it and its answer may be
+// lost. So its key is noted, by which workers then finish the task without counting it. It returns why the task was not
+// published, or nil if a worker has been quicker: then it was.
+func (c *Client) takeOut(ctx context.Context, t task, why error) error {
+	taken := false
+	err := c.store.Do(ctx, "take a task out of "+t.JobID, func(ctx context.Context, jobs *mongo.Collection) error {
+		result, err := jobs.UpdateOne(ctx, bson.M{"job_id": t.JobID, "checkpoint.processed_message_ids": bson.M{"$ne": t.Key}}, bson.M{
+			"$inc":      bson.M{"published_count": -1},
+			"$addToSet": bson.M{"checkpoint.processed_message_ids": t.Key},
+		})
+		taken = err == nil && result.MatchedCount == 0
+		return err
+	})
+	if taken {
+		return nil
+	}
+	return errors.Join(why, err)
+}
+
+func (c *Client) count(ctx context.Context, id string) error {
+	return c.store.Do(ctx, "count a task of "+id, func(ctx context.Context, jobs *mongo.Collection) error {
+		_, err := jobs.UpdateOne(ctx, bson.M{"job_id": id}, bson.M{"$inc": bson.M{"published_count": 1}})
+		return err
+	})
+}
+
+// publish publishes a task. When the connection is lost before nsqd has answered it may have the message, so it is
+// published again, under the same key.
+func (c *Client) publish(ctx context.Context, t task) error {
+	t.ProcessingMode = "single"
+	t.EnqueuedAt = time.Now().UTC().Format("2006-01-02T15:04:05.000000")
+	body, err := json.Marshal(t)
+	if err != nil {
+		return err
+	}
+	const tries = 3
+	for range tries {
+		err = c.producer.Publish(ctx, Topic, body)
+		if !errors.Is(err, nsqdial.ErrLost) {
+			return err
+		}
+	}
+	return err
+}

@@ -1,0 +1,164 @@
+package check
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"slices"
+	"strings"
+	"time"
+
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/x/bsonx/bsoncore"
+	"go.mongodb.org/mongo-driver/v2/x/mongo/driver/connstring"
+	"go.mongodb.org/mongo-driver/v2/x/mongo/driver/wiremessage"
+
+	"github.com/gvpocr/worker/ocrworker/jobs"
+)
+
+// hello is MongoDB's answer to the command of that name, as far as it matters here.
+type hello struct {
+	OK       float64  `bson:"ok"`
+	Message  string   `bson:"errmsg"`
+	Writable bool     `bson:"isWritablePrimary"`
+	SetName  string   `bson:"setName"`
+	Hosts    []string `bson:"hosts"`
+	Primary  string   `bson:"primary"`
+	MaxWire  int      `bson:"maxWireVersion"`
+}
+
+// speakMongoDB greets without logging in, by one message of its own: the driver would repeat it until its time is up,
+// and does not say what it got.
+func (l *line) speakMongoDB(ctx context.Context, address string, s *said) error {
+	return l.talk(ctx, address, func(conn net.Conn) error {
+		begin := time.Now()
+		h, err := askHello(conn)
+		if err != nil {
+			return err
+		}
+		s.add(Hello, h.String(), begin)
+		s.advertised = h.Hosts[:min(len(h.Hosts), maxTargets)]
+		return nil
+	})
+}
+
+func (h hello) String() string {
+	role := "standalone"
+	switch {
+	case h.SetName != "" && h.Writable:
+		role = "primary of replica set " + h.SetName
+	case h.SetName != "" && h.Primary != "":
+		role = fmt.Sprintf("secondary of replica set %s, whose primary is %s", h.SetName, h.Primary)
+	case h.SetName != "":
+		role = "member of replica set " + h.SetName + ", which has no primary now"
+	case !h.Writable:
+		role = "not writable"
+	}
+	return fmt.Sprintf("MongoDB: %s, wire version %d", role, h.MaxWire)
+}
+
+// askHello sends hello as an OP_MSG and reads the answer
+// (https://www.mongodb.com/docs/manual/reference/mongodb-wire-protocol/).
+func askHello(conn net.Conn) (hello, error) {
+	var h hello
+	command, err := bson.Marshal(bson.D{{Key: "hello", Value: 1}, {Key: "$db", Value: "admin"}})
+	if err != nil {
+		return h, err
+	}
+	start, message := wiremessage.AppendHeaderStart(nil, 1, 0, wiremessage.OpMsg)
+	message = wiremessage.AppendMsgFlags(message, 0)
+	message = wiremessage.AppendMsgSectionType(message, wiremessage.SingleDocument)
+	message = append(message, command...)
+	message = bsoncore.UpdateLength(message, start, int32(len(message)))
+	if _, err := conn.Write(message); err != nil {
+		return h, err
+	}
+	const maxReply = 1 << 20 // a hello has a few hundred bytes
+	var length [4]byte
+	if _, err := io.ReadFull(conn, length[:]); err != nil {
+		return h, err
+	}
+	n := binary.LittleEndian.Uint32(length[:])
+	if n < 16 || n > maxReply {
+		return h, errNotMongoDB
+	}
+	reply := make([]byte, n)
+	copy(reply, length[:])
+	if _, err := io.ReadFull(conn, reply[4:]); err != nil {
+		return h, err
+	}
+	_, _, _, opcode, rest, ok := wiremessage.ReadHeader(reply)
+	if !ok || opcode != wiremessage.OpMsg {
+		return h, errNotMongoDB
+	}
+	_, rest, ok = wiremessage.ReadMsgFlags(rest)
+	if ok {
+		_, rest, ok = wiremessage.ReadMsgSectionType(rest)
+	}
+	if !ok {
+		return h, errNotMongoDB
+	}
+	document, _, ok := wiremessage.ReadMsgSectionSingleDocument(rest)
+	if !ok || bson.Unmarshal(document, &h) != nil {
+		return h, errNotMongoDB
+	}
+	if h.OK != 1 {
+		return h, fmt.Errorf("MongoDB refuses hello: %s", h.Message)
+	}
+	return h, nil
+}
+
+var errNotMongoDB = errors.New("it does not answer as MongoDB does")
+
+// authenticationFailed is MongoDB's code for a login that is refused.
+const authenticationFailed = 18
+
+// login logs in as the worker does, with its fallback to admin.
+func (c *checker) login(ctx context.Context) Step {
+	s := Step{Name: Login}
+	uri, err := connstring.ParseAndValidate(c.cfg.MongoURI)
+	if err != nil {
+		s.Text = jobs.CheckURI(c.cfg.MongoURI).Error() // without the driver's words, which may quote a password
+		return s
+	}
+	if uri.Username == "" {
+		s.OK, s.Text = true, "MONGO_URI has no user, so nobody logs in"
+		return s
+	}
+	ctx, cancel := context.WithTimeout(ctx, loginTimeout)
+	defer cancel()
+	store, err := jobs.Open(jobs.Config{URI: c.cfg.MongoURI, Dialer: c.dialer})
+	if err == nil {
+		err = store.Ping(ctx)
+		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+		defer cancel()
+		_ = store.Close(closing) // it has answered, or it has not
+	}
+	refusal, refuses := errors.AsType[mongo.ServerError](err)
+	switch {
+	case err == nil:
+		s.OK, s.Text = true, "user "+uri.Username+" is accepted"
+	case refuses && refusal.HasErrorCode(authenticationFailed):
+		s.Text = fmt.Sprintf("user %s is refused: the password is wrong, or the user lives in a database other than %s (authSource)",
+			uri.Username, strings.Join(authSources(uri), " and "))
+	default:
+		s.Text = err.Error()
+	}
+	return s
+}
+
+// authSources are the databases in which the worker looks for its user.
+func authSources(uri *connstring.ConnString) []string {
+	if uri.AuthSourceSet {
+		return []string{uri.AuthSource}
+	}
+	database := uri.Database
+	if database == "" {
+		database = "gvpocr"
+	}
+	return slices.Compact([]string{database, "admin"})
+}

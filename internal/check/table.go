@@ -1,0 +1,81 @@
+package check
+
+import (
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/jedib0t/go-pretty/v6/table"
+	"github.com/jedib0t/go-pretty/v6/text"
+)
+
+// Table says how a report is written for people.
+type Table struct {
+	Color bool
+	Width int // of the terminal, in columns; 0 = lines are as long as they get
+}
+
+// Write writes a row for each step, and below them what is said once.
+func (t Table) Write(w io.Writer, r Report) {
+	out := table.NewWriter()
+	out.SetOutputMirror(w)
+	out.SuppressTrailingSpaces()
+	style := table.StyleLight
+	style.Options = table.OptionsNoBordersAndSeparators
+	style.Format.Header = text.FormatDefault
+	style.Box.PaddingLeft = ""
+	style.Box.PaddingRight = "  "
+	out.SetStyle(style)
+	out.AppendHeader(table.Row{"SERVICE", "CHECK", "", "TIME", "WHAT"})
+	out.SetColumnConfigs([]table.ColumnConfig{{Name: "TIME", Align: text.AlignRight}, t.last(r)})
+	for _, s := range r.Services {
+		name := s.Address
+		for _, step := range s.Steps {
+			what := step.Text
+			if step.Target != "" {
+				what = step.Target + ": " + what
+			}
+			out.AppendRow(table.Row{name, step.Name, t.verdict(step.OK), duration(step.Millis), what})
+			name = ""
+		}
+	}
+	out.Render()
+	for _, v := range r.Verdicts {
+		fmt.Fprintf(w, "\n%s\n", t.colored(text.FgRed, v))
+	}
+}
+
+// last makes the last column as wide as the terminal has room for beside the others.
+func (t Table) last(r Report) table.ColumnConfig {
+	c := table.ColumnConfig{Name: "WHAT"}
+	if t.Width == 0 {
+		return c
+	}
+	others := len("  advertised  FAILED  10000.0 ms    ")
+	longest := len("SERVICE")
+	for _, s := range r.Services {
+		longest = max(longest, len(s.Address))
+	}
+	const least = 30
+	c.WidthMax = max(t.Width-others-longest, least)
+	c.WidthMaxEnforcer = text.WrapSoft
+	return c
+}
+
+func (t Table) verdict(ok bool) string {
+	if ok {
+		return t.colored(text.FgGreen, "ok")
+	}
+	return t.colored(text.FgRed, "FAILED")
+}
+
+func (t Table) colored(c text.Color, s string) string {
+	if !t.Color {
+		return s
+	}
+	return fmt.Sprintf("\x1b[%dm%s\x1b[0m", c, s)
+}
+
+func duration(ms float64) string {
+	return fmt.Sprintf("%.1f ms", float64(time.Duration(ms*float64(time.Millisecond)))/float64(time.Millisecond))
+}

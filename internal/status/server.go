@@ -1,0 +1,164 @@
+package status
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/gvpocr/worker/dialer"
+	"github.com/gvpocr/worker/internal/services"
+)
+
+// Config is what a Server answers from. All fields but Version are required.
+type Config struct {
+	ID, Version string
+	Dialer      *dialer.Dialer
+	Services    []services.Service
+	Stopping    func() bool
+}
+
+// Server answers for a running worker. Close ends it.
+type Server struct {
+	cfg     Config
+	since   time.Time
+	http    *http.Server
+	serving sync.WaitGroup
+}
+
+// Serve begins to answer. The error is that of the file system: there may be no temporary folder to write to.
+func Serve(cfg Config) (*Server, error) {
+	listener, err := listen(folder())
+	if errors.Is(err, fs.ErrNotExist) {
+		listener, err = listen(folder()) // another worker has ended and removed the folder, which was empty, in between
+	}
+	if err != nil {
+		return nil, fmt.Errorf("status: %w", err)
+	}
+	s := &Server{cfg: cfg, since: time.Now()}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /status", s.status)
+	mux.HandleFunc("GET /explain", s.explain)
+	s.http = &http.Server{Handler: mux, ReadHeaderTimeout: patience, IdleTimeout: patience, MaxHeaderBytes: 8 << 10}
+	s.serving.Go(func() {
+		_ = s.http.Serve(listener) // always ErrServerClosed, or a listener that was closed
+	})
+	return s, nil
+}
+
+func listen(dir string) (net.Listener, error) {
+	if err := makeFolder(dir); err != nil {
+		return nil, err
+	}
+	sweep(dir)
+	var random [4]byte
+	rand.Read(random[:]) // never fails
+	return net.Listen("unix", filepath.Join(dir, fmt.Sprintf("%d-%s.sock", os.Getpid(), hex.EncodeToString(random[:]))))
+}
+
+// Close stops answering, removes the socket and waits. A second Close does nothing.
+func (s *Server) Close() error {
+	err := s.http.Close() // the listener removes its file
+	s.serving.Wait()
+	_ = os.Remove(folder()) // fails while other workers have sockets there
+	return err
+}
+
+// makeFolder makes dir, or checks that one that is there is this user's alone: a name in a shared temporary folder may
+// have been taken by anybody.
+func makeFolder(dir string) error {
+	err := os.MkdirAll(filepath.Dir(dir), 0o700)
+	if err == nil {
+		err = os.Mkdir(dir, 0o700)
+	}
+	if !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	return checkFolder(dir)
+}
+
+func checkFolder(dir string) error {
+	fi, err := os.Lstat(dir)
+	if err != nil {
+		return err
+	}
+	owner, ok := fi.Sys().(*syscall.Stat_t)
+	if !fi.IsDir() || ok && int(owner.Uid) != os.Getuid() || fi.Mode().Perm()&0o077 != 0 {
+		return fmt.Errorf("%s is not a folder of this user's alone", dir)
+	}
+	return nil
+}
+
+// leftover is the age from which a socket that refuses connections is taken for one whose worker was killed, and not
+// for one whose worker is just starting.
+const leftover = time.Minute
+
+// sweep removes what killed workers have left.
+func sweep(dir string) {
+	for _, path := range sockets(dir) {
+		fi, err := os.Lstat(path)
+		if err != nil || time.Since(fi.ModTime()) < leftover {
+			continue
+		}
+		conn, err := net.DialTimeout("unix", path, patience)
+		if err == nil {
+			conn.Close()
+		} else if errors.Is(err, syscall.ECONNREFUSED) {
+			_ = os.Remove(path) // another worker may have done so
+		}
+	}
+}
+
+func (s *Server) status(w http.ResponseWriter, _ *http.Request) {
+	answer(w, s.worker())
+}
+
+func (s *Server) worker() Worker {
+	w := Worker{ID: s.cfg.ID, Version: s.cfg.Version, PID: os.Getpid(), Since: s.since, Stopping: s.cfg.Stopping()}
+	stats := s.cfg.Dialer.Stats()
+	for _, service := range s.cfg.Services {
+		i := slices.IndexFunc(stats.Names, func(n dialer.NameStats) bool { return n.Name == service.Address })
+		state := Service{Service: service, Reason: "not resolved yet"}
+		if i >= 0 {
+			state.Reached, state.Reason = reached(stats.Names[i])
+		}
+		w.Services = append(w.Services, state)
+	}
+	return w
+}
+
+// reached tells whether a name was reached when it was last dialed.
+func reached(n dialer.NameStats) (ok bool, reason string) {
+	reason = "not dialed yet"
+	for _, e := range n.Endpoints {
+		if e.State == dialer.Closed && (e.Open > 0 || !e.LastSuccess.IsZero() && !e.LastSuccess.Before(e.LastErrorAt)) {
+			return true, ""
+		}
+		if e.LastError != nil {
+			reason = fmt.Sprintf("%s: %v", e.Addr, e.LastError)
+		}
+	}
+	return false, reason
+}
+
+func (s *Server) explain(w http.ResponseWriter, r *http.Request) {
+	ctx, cancel := context.WithTimeout(r.Context(), ExplainTimeout)
+	defer cancel()
+	answer(w, Explain(s.cfg.Dialer.Explain(ctx, r.URL.Query().Get("address"))))
+}
+
+func answer(w http.ResponseWriter, value any) {
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(value) // the one who asked is gone
+}

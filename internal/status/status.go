@@ -1,0 +1,86 @@
+// Package status lets other processes on a machine, or in a container, ask a running worker how it is.
+//
+// A worker listens on a Unix socket in a folder that only its user may enter. What answers is the process itself: a worker
+// that has ended, was killed, is frozen or can't get at its own dialer does not answer, and a file left behind says nothing.
+// Services that are down do not make a worker unhealthy: it waits for them, and ending it would only lose what it
+// holds. They are listed, for those who ask whether it is ready.
+package status
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/gvpocr/worker/dialer"
+	"github.com/gvpocr/worker/internal/services"
+)
+
+// Worker is what a running worker says of itself.
+type Worker struct {
+	ID       string    `json:"id"`
+	Version  string    `json:"version"`
+	PID      int       `json:"pid"`
+	Since    time.Time `json:"since"`
+	Stopping bool      `json:"stopping"` // it drains
+	Services []Service `json:"services"`
+}
+
+// Service is what a worker knows of one of its services.
+type Service struct {
+	services.Service
+	Reached bool   `json:"reached"`          // the last dial of it succeeded, or a connection is open
+	Reason  string `json:"reason,omitempty"` // why it is not reached
+}
+
+// Ready reports whether every kind of service is reached: of several nsqlookupds, or members of a replica set, one is
+// enough.
+func (w Worker) Ready() bool {
+	reached := map[services.Kind]bool{}
+	for _, s := range w.Services {
+		reached[s.Kind] = reached[s.Kind] || s.Reached
+	}
+	for _, ok := range reached {
+		if !ok {
+			return false
+		}
+	}
+	return !w.Stopping
+}
+
+// Explanation is what a dial of the worker's would do.
+type Explanation struct {
+	Text  string `json:"text"`
+	Fails bool   `json:"fails"`
+}
+
+// Explain is [dialer.Dialer.Explain] as text, with a verdict.
+func Explain(e dialer.Explanation, err error) Explanation {
+	x := Explanation{Text: e.String(), Fails: true}
+	if err != nil && e.Verdict == "" {
+		x.Text = err.Error() + "\n" // a bad address
+	}
+	for _, step := range e.Steps {
+		if err == nil && step.Action != "skip" {
+			x.Fails = false
+		}
+	}
+	return x
+}
+
+// longestPath is what fits into a socket's address on every system: 104 bytes with a NUL on macOS and the BSDs.
+const longestPath = 103
+
+// longestName is the longest name of a socket within its folder.
+const longestName = len("4294967295-01234567.sock")
+
+// folder is where the sockets of this user's workers are, the same for all processes that share a temporary folder.
+func folder() string {
+	name := fmt.Sprintf("ocr-worker-%d", os.Getuid())
+	dir := filepath.Join(os.TempDir(), name)
+	if len(dir)+1+longestName > longestPath {
+		dir = filepath.Join("/tmp", fmt.Sprintf("%s-%x", name, sha256.Sum256([]byte(os.TempDir())))[:len(name)+9])
+	}
+	return dir
+}

@@ -1,0 +1,196 @@
+package status_test
+
+import (
+	"errors"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/gvpocr/worker/dialer"
+	"github.com/gvpocr/worker/internal/services"
+	"github.com/gvpocr/worker/internal/status"
+	"github.com/gvpocr/worker/resolve"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// serve answers for a worker whose nsqd is at addr.
+func serve(t *testing.T, id, addr string) (*status.Server, *dialer.Dialer) {
+	t.Helper()
+	resolver, err := resolve.Static(map[string]string{"nsqd-proxy": addr})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := dialer.New(dialer.Config{Resolver: resolver, Budget: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { d.Close() })
+	s, err := status.Serve(status.Config{
+		ID: id, Version: "1", Dialer: d, Stopping: func() bool { return false },
+		Services: []services.Service{{Kind: services.NSQD, Address: "nsqd-proxy:4150"}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	return s, d
+}
+
+// shortTemp gives the test a temporary folder whose path is short enough for a socket's.
+func shortTemp(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "s")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	t.Setenv("TMPDIR", dir)
+	return dir
+}
+
+func find(t *testing.T, id string) []status.Running {
+	t.Helper()
+	workers, err := status.Find(t.Context(), id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return workers
+}
+
+func TestAWorkerIsReadyWhenItsServicesAreReached(t *testing.T) {
+	shortTemp(t)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	_, d := serve(t, "one", l.Addr().String())
+	w := find(t, "one")[0]
+	if w.Ready() || w.ID != "one" || w.PID != os.Getpid() || w.Services[0].Reason != "not resolved yet" {
+		t.Errorf("before a dial: %+v", w.Worker)
+	}
+	conn, err := d.DialContext(t.Context(), "tcp", "nsqd-proxy:4150")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if w := find(t, "")[0]; !w.Ready() {
+		t.Errorf("connected: %+v", w.Worker)
+	}
+	conn.Close()
+	l.Close()
+	for range 5 { // until the breaker opens
+		if _, err := d.DialContext(t.Context(), "tcp", "nsqd-proxy:4150"); err == nil {
+			t.Fatal("it still listens")
+		}
+	}
+	if w := find(t, "")[0]; w.Ready() || !strings.Contains(w.Services[0].Reason, "refused") {
+		t.Errorf("gone: %+v", w.Worker)
+	}
+	if e, err := find(t, "")[0].Explain(t.Context(), "nsqd-proxy:4150"); err != nil || !strings.Contains(e.Text, "nsqd-proxy:4150: ") {
+		t.Errorf("%+v, %v", e, err)
+	}
+}
+
+// Of several nsqlookupds, or members of a replica set, one is enough.
+func TestOneServiceOfAKindIsEnough(t *testing.T) {
+	service := func(kind services.Kind, reached bool) status.Service {
+		return status.Service{Service: services.Service{Kind: kind}, Reached: reached}
+	}
+	for _, c := range []struct {
+		services []status.Service
+		stopping bool
+		ready    bool
+	}{
+		{[]status.Service{service(services.MongoDB, true), service(services.NSQLookupd, false), service(services.NSQLookupd, true)}, false, true},
+		{[]status.Service{service(services.MongoDB, false), service(services.NSQLookupd, true)}, false, false},
+		{[]status.Service{service(services.MongoDB, true)}, true, false},
+	} {
+		if got := (status.Worker{Services: c.services, Stopping: c.stopping}).Ready(); got != c.ready {
+			t.Errorf("%+v: ready %v", c, got)
+		}
+	}
+}
+
+func TestSeveralWorkersAreToldApart(t *testing.T) {
+	dir := shortTemp(t)
+	one, _ := serve(t, "one", "127.0.0.1:1")
+	two, _ := serve(t, "two", "127.0.0.1:1")
+	if all, named := find(t, ""), find(t, "two"); len(all) != 2 || len(named) != 1 || named[0].ID != "two" {
+		t.Errorf("%d in all, %+v", len(all), named)
+	}
+	if err := errors.Join(one.Close(), one.Close()); err != nil {
+		t.Errorf("a second Close: %v", err)
+	}
+	if _, err := status.Find(t.Context(), "one"); !errors.Is(err, status.ErrNone) {
+		t.Errorf("after Close: %v", err)
+	}
+	if err := two.Close(); err != nil {
+		t.Error(err)
+	}
+	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
+		t.Errorf("%v is left, %v", left, err)
+	}
+}
+
+// The address of a socket has about a hundred bytes, and temporary folders have been seen that are longer.
+func TestALongTemporaryFolderIsNoHindrance(t *testing.T) {
+	long := filepath.Join(t.TempDir(), strings.Repeat("x", 120))
+	t.Setenv("TMPDIR", long)
+	serve(t, "one", "127.0.0.1:1")
+	if len(find(t, "one")) != 1 {
+		t.Error("it is not found")
+	}
+	if _, err := os.Stat(long); err == nil {
+		t.Error("the folder was made, and can't have been used")
+	}
+}
+
+func TestAFolderThatOthersMayEnterIsNotTrusted(t *testing.T) {
+	dir := shortTemp(t)
+	serve(t, "one", "127.0.0.1:1")
+	folders, err := filepath.Glob(filepath.Join(dir, "ocr-worker-*"))
+	if err != nil || len(folders) != 1 {
+		t.Fatal(folders, err)
+	}
+	if err := os.Chmod(folders[0], 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := status.Serve(status.Config{}); err == nil || !strings.Contains(err.Error(), "this user's alone") {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestWhatAKilledWorkerLeftIsSweptAndNotTakenForAWorker(t *testing.T) {
+	dir := shortTemp(t)
+	first, _ := serve(t, "one", "127.0.0.1:1")
+	defer first.Close()
+	folders, _ := filepath.Glob(filepath.Join(dir, "ocr-worker-*"))
+	left := filepath.Join(folders[0], "1-0.sock")
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: left, Net: "unix"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.SetUnlinkOnClose(false)
+	l.Close()
+	if found := find(t, ""); len(found) != 1 {
+		t.Errorf("%d workers", len(found))
+	}
+	old := time.Now().Add(-time.Hour)
+	if err := os.Chtimes(left, old, old); err != nil {
+		t.Fatal(err)
+	}
+	serve(t, "two", "127.0.0.1:1")
+	if _, err := os.Lstat(left); err == nil {
+		t.Error("it is still there")
+	}
+	if found := find(t, ""); len(found) != 2 {
+		t.Errorf("%d workers", len(found))
+	}
+}

@@ -1,0 +1,385 @@
+// Package batch_test makes and mends jobs on a main server with a real nsqd.
+package batch_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/nsqio/go-nsq"
+	"go.mongodb.org/mongo-driver/v2/bson"
+	"go.uber.org/goleak"
+
+	"github.com/gvpocr/worker/dialer"
+	"github.com/gvpocr/worker/dialer/nsqdial"
+	"github.com/gvpocr/worker/internal/batch"
+	"github.com/gvpocr/worker/ocrworker/jobs"
+	"github.com/gvpocr/worker/test/backend"
+	"github.com/gvpocr/worker/test/mainserver"
+)
+
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m,
+		// The loop of nsqd's queue on disk ends a moment after nsqd's Exit has returned.
+		goleak.IgnoreTopFunction("github.com/nsqio/go-diskqueue.(*diskQueue).ioLoop"))
+}
+
+// patience is how long a test waits for what has to happen.
+const patience = time.Minute
+
+// scene is a main server with a client of it and, to compare with, its backend.
+type scene struct {
+	t       *testing.T
+	ctx     context.Context
+	server  *mainserver.Server
+	dialer  *dialer.Dialer
+	client  *batch.Client
+	backend *backend.Backend
+}
+
+func newScene(t *testing.T) *scene {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	t.Cleanup(cancel)
+	s := &scene{t: t, ctx: ctx}
+	var err error
+	if s.server, err = mainserver.Start(ctx, mainserver.Config{Services: []string{mainserver.MongoDB, mainserver.NSQD}}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.check(s.server.Close()) })
+	if s.dialer, err = dialer.New(dialer.Config{Budget: -1}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.dialer.Close() })
+	if s.client, err = batch.Open(batch.Config{Dialer: s.dialer, MongoURI: s.server.MongoURI, NSQD: s.server.NSQDAddr}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.check(s.client.Close()) })
+	if s.backend, err = backend.Connect(s.server.MongoURI, s.server.NSQDAddr); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.check(s.backend.Close()) })
+	return s
+}
+
+func (s *scene) check(err error) {
+	s.t.Helper()
+	if err != nil {
+		s.t.Error(err)
+	}
+}
+
+// document reads a job's document as it is.
+func (s *scene) document(id string) bson.M {
+	s.t.Helper()
+	var d bson.D
+	if err := s.backend.Jobs().FindOne(s.ctx, bson.M{"job_id": id}).Decode(&d); err != nil {
+		s.t.Fatal(err)
+	}
+	return unordered(d).(bson.M)
+}
+
+// unordered turns documents within v into maps.
+func unordered(v any) any {
+	switch v := v.(type) {
+	case bson.D:
+		m := bson.M{}
+		for _, e := range v {
+			m[e.Key] = unordered(e.Value)
+		}
+		return m
+	case bson.A:
+		list := bson.A{}
+		for _, item := range v {
+			list = append(list, unordered(item))
+		}
+		return list
+	}
+	return v
+}
+
+// messages takes n messages from the queue, in the order of their files' indexes.
+func (s *scene) messages(n int) []map[string]any {
+	s.t.Helper()
+	taken := make(chan map[string]any, n)
+	consumer, err := nsqdial.NewConsumer(nsqdial.ConsumerConfig{
+		Dialer: s.dialer, Topic: backend.Topic, Channel: "test", NSQDs: []string{s.server.NSQDAddr},
+	}, nsq.HandlerFunc(func(m *nsq.Message) error {
+		var fields map[string]any
+		if err := json.Unmarshal(m.Body, &fields); err != nil {
+			return err
+		}
+		taken <- fields
+		return nil
+	}))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer func() { s.check(consumer.Stop(s.ctx)) }()
+	var all []map[string]any
+	for range n {
+		select {
+		case m := <-taken:
+			all = append(all, m)
+		case <-s.ctx.Done():
+			s.t.Fatalf("%d of %d messages came", len(all), n)
+		}
+	}
+	slices.SortFunc(all, func(a, b map[string]any) int { return int(a["file_index"].(float64) - b["file_index"].(float64)) })
+	return all
+}
+
+// The aggregator and Python workers must not be able to tell who made a job.
+func TestAJobIsMadeAsTheBackendMakesIt(t *testing.T) {
+	s := newScene(t)
+	id, err := s.client.Submit(s.ctx, []string{"Bhushanji/a.jpg", "Bhushanji/b.jpg"}, batch.Options{Provider: "tesseract", Languages: []string{"en"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	theirs, err := s.backend.Create(s.ctx, 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, path := range []string{"Bhushanji/a.jpg", "Bhushanji/b.jpg"} {
+		s.check(s.backend.Publish(s.ctx, backend.Task{JobID: theirs, FilePath: path, FileIndex: i, TotalFiles: 2, Languages: []string{"en"}}))
+	}
+	want, got := s.document(theirs), s.document(id)
+	for _, d := range []bson.M{want, got} {
+		for _, name := range []string{"created_at", "updated_at"} {
+			if _, ok := d[name].(bson.DateTime); !ok {
+				t.Errorf("%s is a %T", name, d[name])
+			}
+			delete(d, name)
+		}
+		delete(d, "_id")
+		delete(d, "job_id")
+	}
+	// What retry needs to know of the job, beside what the backend is known to write.
+	for _, name := range []string{"processing_mode", "provider", "languages", "handwriting"} {
+		delete(got, name)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("document (-backend +submit):\n%s", diff)
+	}
+	var ours, backends []map[string]any
+	for _, m := range s.messages(4) {
+		if _, err := time.Parse("2006-01-02T15:04:05.000000", m["enqueued_at"].(string)); err != nil {
+			t.Error(err)
+		}
+		delete(m, "enqueued_at")
+		if key, ok := m["first_message_id"].(string); ok != (m["job_id"] == id) || ok && !regexp.MustCompile("^[0-9a-f]{16}$").MatchString(key) {
+			t.Errorf("first_message_id is %v", m["first_message_id"])
+		}
+		delete(m, "first_message_id") // Python workers ignore it
+		if m["job_id"] == id {
+			ours = append(ours, m)
+		} else {
+			backends = append(backends, m)
+		}
+		delete(m, "job_id")
+	}
+	if diff := cmp.Diff(backends, ours); diff != "" {
+		t.Errorf("messages (-backend +submit):\n%s", diff)
+	}
+}
+
+func failed(path, reason string) bson.M {
+	return bson.M{"file": path[strings.LastIndex(path, "/")+1:], "file_path": path, "error": reason, "processed_at": "2026-01-31T12:00:00.123456"}
+}
+
+// insert makes a job of six files: two results, three errors of files of their own, and one of a link to a recognized file.
+func (s *scene) insert(id string) {
+	s.t.Helper()
+	_, err := s.backend.Jobs().InsertOne(s.ctx, bson.M{
+		"job_id": id, "status": "completed", "total_files": 6, "published_count": 6, "consumed_count": 6,
+		"checkpoint": bson.M{
+			"processed_files":       bson.A{"/r/a.jpg", "/r/b.jpg", "/r/c.jpg", "/r/d.jpg", "/r/e.jpg"},
+			"processed_message_ids": bson.A{"1", "2", "3", "4", "5", "6"},
+			"results": bson.A{
+				bson.M{"file_path": "/r/a.jpg", "file_index": 0, "provider": "tesseract", "languages": bson.A{"hi"}, "handwriting": true},
+				bson.M{"file_path": "/r/c.jpg", "file_index": 2, "provider": "tesseract", "languages": bson.A{"hi"}, "handwriting": true},
+			},
+			"errors": bson.A{failed("/r/e.jpg", "e"), failed("/r/b.jpg", "b"), failed("/r/c.jpg", "duplicate of /r/c.jpg"), failed("/r/d.jpg", "d")},
+		},
+	})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+func TestRetryTakesFailedFilesOutAndPublishesThemWithTheirOptions(t *testing.T) {
+	s := newScene(t)
+	s.insert("job")
+	done, err := s.client.Retry(s.ctx, "job", batch.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := []string{"/r/b.jpg", "/r/d.jpg", "/r/e.jpg"}; !slices.Equal(done.Published, want) {
+		t.Errorf("published %q, want %q", done.Published, want)
+	}
+	if len(done.Skipped) != 1 || !strings.Contains(done.Skipped[0], "/r/c.jpg: it is in the job twice") {
+		t.Errorf("skipped %q", done.Skipped)
+	}
+	var indexes []float64
+	for _, m := range s.messages(3) {
+		indexes = append(indexes, m["file_index"].(float64))
+		if diff := cmp.Diff([]any{"hi"}, m["languages"]); diff != "" || m["handwriting"] != true || m["total_files"] != 6.0 || m["attempt"] != 0.0 {
+			t.Errorf("%v\n%s", m, diff)
+		}
+	}
+	if want := []float64{1, 3, 4}; !slices.Equal(indexes, want) {
+		t.Errorf("indexes %v, want %v", indexes, want)
+	}
+	d := s.document("job")
+	checkpoint := d["checkpoint"].(bson.M)
+	if d["status"] != "processing" || d["consumed_count"] != int32(3) || d["published_count"] != int32(6) ||
+		!cmp.Equal(checkpoint["processed_files"], bson.A{"/r/a.jpg", "/r/c.jpg"}) || len(checkpoint["errors"].(bson.A)) != 1 {
+		t.Errorf("%v", d)
+	}
+	// There is nothing left that can be tried.
+	if done, err := s.client.Retry(s.ctx, "job", batch.Options{}); err != nil || len(done.Published) > 0 {
+		t.Errorf("once more: %+v, %v", done, err)
+	}
+}
+
+func TestAFailedFileStaysFailedWhenItsTaskCantBePublished(t *testing.T) {
+	s := newScene(t)
+	s.insert("job")
+	before := s.document("job")
+	s.check(s.server.Stop(mainserver.NSQD))
+	_, err := s.client.Retry(s.ctx, "job", batch.Options{})
+	if _, ok := errors.AsType[*dialer.DialError](err); !ok {
+		t.Fatalf("%v", err)
+	}
+	after := s.document("job")
+	for _, d := range []bson.M{before, after} {
+		delete(d, "updated_at")
+		delete(d, "status") // it is in work again
+		c := d["checkpoint"].(bson.M)
+		slices.SortFunc(c["errors"].(bson.A), func(a, b any) int {
+			return strings.Compare(a.(bson.M)["file_path"].(string), b.(bson.M)["file_path"].(string))
+		})
+		delete(c, "processed_message_ids") // the key of the task is in it, so that it is not counted if nsqd has it all the same
+		slices.SortFunc(c["processed_files"].(bson.A), func(a, b any) int { return strings.Compare(a.(string), b.(string)) })
+	}
+	if diff := cmp.Diff(before, after); diff != "" {
+		t.Errorf("document (-before +after):\n%s", diff)
+	}
+}
+
+// A task that nobody can have taken must not keep the job from its end.
+func TestATaskThatIsNotPublishedIsNotCounted(t *testing.T) {
+	s := newScene(t)
+	s.check(s.server.Stop(mainserver.NSQD))
+	id, err := s.client.Submit(s.ctx, []string{"a.jpg", "b.jpg", "c.jpg"}, batch.Options{Provider: "tesseract"})
+	if err == nil || id == "" {
+		t.Fatalf("%q, %v", id, err)
+	}
+	if n := s.document(id)["published_count"]; n != int32(0) {
+		t.Errorf("%v tasks are counted that were not published", n)
+	}
+}
+
+// loseAnswers forwards to an nsqd, and cuts each connection when it has passed on a message, before nsqd's answer.
+func loseAnswers(t *testing.T, target string) (addr string) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var running sync.WaitGroup
+	forward := func(in net.Conn) {
+		defer in.Close()
+		out, err := net.Dial("tcp", target)
+		if err != nil {
+			return
+		}
+		defer out.Close()
+		var back sync.WaitGroup
+		defer back.Wait()
+		answers := make(chan struct{})
+		back.Go(func() {
+			defer close(answers)
+			_, _ = io.Copy(in, out)
+		})
+		buffer := make([]byte, 64<<10)
+		for {
+			n, err := in.Read(buffer)
+			if err != nil {
+				return
+			}
+			lose := bytes.Contains(buffer[:n], []byte("PUB "))
+			if lose {
+				in.(*net.TCPConn).SetLinger(0)
+				in.Close() // nothing more gets back
+			}
+			if _, err := out.Write(buffer[:n]); err != nil || lose {
+				_ = out.(*net.TCPConn).CloseWrite()
+				<-answers
+				return
+			}
+		}
+	}
+	running.Go(func() {
+		for {
+			in, err := l.Accept()
+			if err != nil {
+				return
+			}
+			running.Go(func() { forward(in) })
+		}
+	})
+	t.Cleanup(func() {
+		l.Close()
+		running.Wait()
+	})
+	return l.Addr().String()
+}
+
+// nsqd has the message, and nobody can know: it must neither be missing in the counts nor be counted when it comes.
+func TestATaskWhoseAnswerIsLostIsNotCountedWhenItComes(t *testing.T) {
+	s := newScene(t)
+	client, err := batch.Open(batch.Config{Dialer: s.dialer, MongoURI: s.server.MongoURI, NSQD: loseAnswers(t, s.server.NSQDAddr)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	id, err := client.Submit(s.ctx, []string{"a.jpg"}, batch.Options{Provider: "tesseract"})
+	if !errors.Is(err, nsqdial.ErrLost) {
+		t.Fatalf("%v", err)
+	}
+	s.insert("job")
+	if _, err := client.Retry(s.ctx, "job", batch.Options{}); !errors.Is(err, nsqdial.ErrLost) {
+		t.Fatalf("%v", err)
+	}
+	if n := s.document(id)["published_count"]; n != int32(0) {
+		t.Errorf("%v tasks are counted as published", n)
+	}
+	if n := s.document("job")["consumed_count"]; n != int32(6) {
+		t.Errorf("%v files are counted", n)
+	}
+	store, err := jobs.Open(jobs.Config{URI: s.server.MongoURI})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer store.Close(s.ctx)
+	const tries = 3
+	for _, m := range s.messages(2 * tries) {
+		state, err := store.Classify(s.ctx, jobs.File{
+			JobID: m["job_id"].(string), Path: m["file_path"].(string), Index: int(m["file_index"].(float64)), MessageID: m["first_message_id"].(string),
+		})
+		if err != nil || state != jobs.Done {
+			t.Errorf("%v is in state %v for a worker, %v", m, state, err)
+		}
+	}
+}
