@@ -23,7 +23,21 @@ func TestThreeWorkersDoAJob(t *testing.T) {
 	s.wantShares(job, "worker1", "worker2", "worker3")
 	for _, w := range workers {
 		w.wantConfined()
+		w.waitHealthy()
 		w.stop()
+	}
+}
+
+// A worker that waits for its main server is healthy: it must not be restarted for that. It is not ready.
+func TestAWorkerWithoutAMainServerIsHealthyAndNotReady(t *testing.T) {
+	s := newScene(t)
+	w := s.worker("worker1", map[string]string{"MAIN_SERVER_IP": "192.0.2.1"})
+	w.waitHealthy()
+	if said, ok := w.says("health"); !ok {
+		t.Errorf("health: %s", said)
+	}
+	if said, ok := w.says("health", "--ready"); ok {
+		t.Errorf("health --ready: %s", said)
 	}
 }
 

@@ -1,12 +1,14 @@
 package containers_test
 
 import (
+	"io"
 	"maps"
 	"time"
 
 	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/client"
 	"github.com/testcontainers/testcontainers-go"
+	"github.com/testcontainers/testcontainers-go/exec"
 	tcnetwork "github.com/testcontainers/testcontainers-go/network"
 )
 
@@ -72,6 +74,29 @@ func (w *worker) inspect() *container.InspectResponse {
 		w.scene.t.Fatal(err)
 	}
 	return info
+}
+
+// waitHealthy waits for what the image's health check says.
+func (w *worker) waitHealthy() {
+	w.scene.t.Helper()
+	eventually(w.scene.t, w.id+" is healthy", func() bool {
+		health := w.inspect().State.Health
+		return health != nil && health.Status == container.Healthy
+	})
+}
+
+// says runs a command of the worker's program beside it, and tells whether it ended well.
+func (w *worker) says(command ...string) (output string, ok bool) {
+	w.scene.t.Helper()
+	code, out, err := w.container.Exec(w.scene.ctx, append([]string{"/usr/bin/ocr-worker"}, command...), exec.Multiplexed())
+	if err != nil {
+		w.scene.t.Fatal(err)
+	}
+	text, err := io.ReadAll(out)
+	if err != nil {
+		w.scene.t.Fatal(err)
+	}
+	return string(text), code == 0
 }
 
 // wantSameProcess checks that the container runs as it was started.
