@@ -22,7 +22,7 @@ type backend struct {
 }
 
 func (s *Server) startBackend() (service, error) {
-	listener, err := net.Listen("tcp", cmp.Or(hostOf(s.BackendURL), anyPort))
+	listener, err := net.Listen("tcp", cmp.Or(hostOf(s.BackendURL), s.cfg.backendAddr, anyPort))
 	if err != nil {
 		return nil, err
 	}

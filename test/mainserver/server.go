@@ -60,11 +60,17 @@ type Config struct {
 	// is where nsqd registers.
 	NSQDAddr, NSQDHTTPAddr, LookupdTCPAddr, LookupdHTTPAddr string
 
+	// Host is where all services listen at the ports that a main server publishes them on, 27017 and so on, such as 0.0.0.0
+	// in a container. Empty means loopback ports of the system's choice, or what the fields above and Mongo.Addr say.
+	Host string
+
 	// Mongo configures MongoDB. Without a User it has gvpocr_admin with the password gvp@123; without a Dir, one in Dir.
 	Mongo mongotest.Config
 
 	// Services is what to start. Empty means all of it.
 	Services []string
+
+	backendAddr string // where the backend listens; empty means anyPort
 }
 
 // Server is a running main server. Its fields are set for the services that it started. It is safe for concurrent use;
@@ -106,6 +112,7 @@ func Start(ctx context.Context, cfg Config) (*Server, error) {
 	if cfg.Mongo.User == "" {
 		cfg.Mongo.User, cfg.Mongo.Password = "gvpocr_admin", "gvp@123"
 	}
+	cfg.listenOnHost()
 	s := &Server{cfg: cfg, lookupdTCP: cfg.LookupdTCPAddr, running: map[string]service{}}
 	if cfg.Dir == "" {
 		dir, err := os.MkdirTemp("", "mainserver")
