@@ -115,6 +115,9 @@ func (b *behind) atService(ctx context.Context, host, port string) (resolve.Answ
 }
 
 func isAddress(host string) bool {
+	if strings.TrimRight(host, "0123456789") == host && !strings.Contains(host, ":") {
+		return false // most names, without the cost of an error
+	}
 	_, err := netip.ParseAddr(host)
 	return err == nil
 }

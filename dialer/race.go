@@ -63,14 +63,13 @@ func (d *Dialer) alone(c *call, e *endpoint) connection {
 		c.failed.skip(e.addr)
 		return nil
 	}
-	began := time.Now()
 	conn, a := d.attempt(c.ctx, c, c.pass.origin, e, generation)
 	switch {
 	case a.Err == nil:
 	case !d.gone(c):
 		c.failed.add(a)
 	case errors.Is(a.Err, context.Canceled) && d.hasMoved(c):
-		d.askAgain(c, e, generation, began)
+		d.askAgain(c, e, generation, time.Now().Add(-a.Elapsed))
 	}
 	return conn
 }
