@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/aymanbagabas/go-udiff"
 	"github.com/spf13/cobra"
@@ -72,7 +73,11 @@ func migrateFile(ctx context.Context, name string, o migrateOptions, out, notes 
 	}
 	switch {
 	case o.diff:
-		fmt.Fprint(out, migrate.Mask(udiff.Unified(name, name+" (migrated)", string(text), string(result.Text))))
+		for l := range strings.Lines(udiff.Unified(name, name+" (migrated)", string(text), string(result.Text))) {
+			if !strings.HasPrefix(l, " ") { // what does not change may hold what nobody can tell from a password
+				fmt.Fprint(out, migrate.Mask(l))
+			}
+		}
 	case o.output != "":
 		err = writeNew(o.output, result.Text, mode)
 	default:

@@ -43,7 +43,7 @@ func faultOf(err error) fault {
 func failedStep(name, target string, err error) Step {
 	s := Step{Name: name, Target: target, fault: faultOf(err), cause: err}
 	switch {
-	case name == Resolve && (errors.Is(err, resolve.ErrNotFound) || errors.Is(err, resolve.ErrAbsent)):
+	case name == Resolve && (errors.Is(err, resolve.ErrNotFound) || errors.Is(err, resolve.ErrAbsent) || isNotFound(err)):
 		s.fault, s.Text = unknown, err.Error()
 	case name == Resolve:
 		s.fault, s.Text = unresolved, "a name server does not answer: "+err.Error()
@@ -57,6 +57,12 @@ func failedStep(name, target string, err error) Step {
 		s.Text = err.Error()
 	}
 	return s
+}
+
+// isNotFound reports whether DNS says that a host does not exist.
+func isNotFound(err error) bool {
+	var dns *net.DNSError
+	return errors.As(err, &dns) && dns.IsNotFound
 }
 
 // failedHello is a step after TCP had connected.

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -157,13 +158,18 @@ func (m *migration) namesUsed(s types.ServiceConfig, service string) []string {
 
 // namesHost reports whether a value has name as a host: alone, in a list, or in a URL.
 func namesHost(value, name string) bool {
-	for _, word := range strings.FieldsFunc(value, func(r rune) bool { return strings.ContainsRune(",;@/= \t", r) }) {
-		host, _, _ := strings.Cut(word, ":")
-		if strings.EqualFold(host, name) {
-			return true
-		}
+	return slices.ContainsFunc(hostsIn(value), func(host string) bool { return strings.EqualFold(host, name) })
+}
+
+var scheme = regexp.MustCompile(`[\w+.-]+://`)
+
+// hostsIn returns what may be hosts in a value.
+func hostsIn(value string) []string {
+	words := strings.FieldsFunc(scheme.ReplaceAllString(value, " "), func(r rune) bool { return strings.ContainsRune(",;@/= \t", r) })
+	for i, word := range words {
+		words[i], _, _ = strings.Cut(word, ":")
 	}
-	return false
+	return words
 }
 
 // joined refuses services that live in a proxy's namespaces or volumes.

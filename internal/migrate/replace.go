@@ -1,12 +1,12 @@
 package migrate
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
 
-	"github.com/gvpocr/worker/internal/services"
 	"github.com/gvpocr/worker/resolve"
 )
 
@@ -33,13 +33,12 @@ func (m *migration) replacement() ([]line, error) {
 			target += ":" + f.target
 		}
 		for _, name := range m.namesOf(service) {
-			s, known := services.Named(name, nil)
-			oneHost = oneHost && known && s.Kind != services.TCP
+			oneHost = oneHost && ofMainServer(name)
 			dial = append(dial, line{variable(name), target})
 		}
 	}
 	lines := dial
-	if oneHost {
+	if oneHost && !m.usesOthers(dial) {
 		lines = []line{{mainServer, host}}
 	}
 	for _, l := range lines {
@@ -48,13 +47,46 @@ func (m *migration) replacement() ([]line, error) {
 		}
 	}
 	for _, name := range m.workers {
-		for _, l := range lines {
+		for _, l := range append(lines[:len(lines):len(lines)], line{name: mainServer}) {
 			if old, ok := m.before.Services[name].Environment[l.name]; ok && old != nil {
 				return nil, fmt.Errorf("service %s has %s already; it says what the proxies say, or something else: remove one of the two by hand", name, l.name)
 			}
 		}
 	}
 	return lines, nil
+}
+
+// ofMainServer reports whether MAIN_SERVER_IP says where a name is.
+func ofMainServer(name string) bool {
+	r, err := resolve.MainServer("main.server")
+	if err != nil {
+		return false
+	}
+	_, err = r.Resolve(context.Background(), name, "1")
+	return err == nil
+}
+
+// usesOthers reports whether a worker uses a name that MAIN_SERVER_IP would lead to the main server and no proxy had: it
+// leads elsewhere today, and has to go on doing so.
+func (m *migration) usesOthers(replaced []line) bool {
+	for _, worker := range m.workers {
+		s := m.before.Services[worker]
+		values := slices.Clone([]string(s.Command))
+		for _, value := range s.Environment {
+			if value != nil {
+				values = append(values, *value)
+			}
+		}
+		for _, value := range values {
+			for _, host := range hostsIn(value) {
+				known := slices.ContainsFunc(replaced, func(l line) bool { return l.name == variable(strings.ToLower(host)) })
+				if ofMainServer(host) && !known {
+					return true
+				}
+			}
+		}
+	}
+	return false
 }
 
 // checkValue refuses what a worker would refuse. What a variable will hold is not known.

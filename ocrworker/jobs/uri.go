@@ -2,6 +2,7 @@ package jobs
 
 import (
 	"errors"
+	"strings"
 
 	"go.mongodb.org/mongo-driver/v2/x/mongo/driver/connstring"
 )
@@ -33,6 +34,9 @@ func parseURI(text string) (connection, error) {
 	c.database = parsed.Database
 	if c.database == "" {
 		c.database = defaultDatabase
+	}
+	if strings.ContainsAny(c.database, "/\\. \"$*<>:|?@") { // no name of a database: the end of a password with a / in it
+		return connection{}, errURI
 	}
 	return c, nil
 }
