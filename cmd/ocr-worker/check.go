@@ -133,7 +133,7 @@ func (p reportPrinter) print(r check.Report) error {
 func watchChecks(ctx context.Context, cfg check.Config, p *reportPrinter) error {
 	_, terminal := p.terminal()
 	before := map[string]string{}
-	ok := true
+	ok := false // nothing is known yet
 	for first := true; ; first = false {
 		report, err := check.Run(ctx, cfg)
 		if ctx.Err() != nil {

@@ -102,9 +102,26 @@ func (c *Client) Submit(ctx context.Context, paths []string, o Options) (id stri
 		})
 	}
 	if err := group.Wait(); err != nil {
+		if c.failUnpublished(ctx, id) {
+			return id, fmt.Errorf("no task of job %s is published, and it has failed: %w", id, err)
+		}
 		return id, fmt.Errorf("not all tasks of job %s are published, and it will end without the others: %w", id, err)
 	}
 	return id, nil
+}
+
+// failUnpublished ends a job of which nothing is published, and reports whether it did: no worker would ever end it.
+func (c *Client) failUnpublished(ctx context.Context, id string) (failed bool) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), taskTimeout)
+	defer cancel()
+	err := c.store.Do(ctx, "end job "+id, func(ctx context.Context, jobs *mongo.Collection) error {
+		result, err := jobs.UpdateOne(ctx, bson.M{"job_id": id, "published_count": 0}, bson.M{
+			"$set": bson.M{"status": "failed", "error": "no task was published", "updated_at": time.Now().UTC()},
+		})
+		failed = err == nil && result.MatchedCount > 0
+		return err
+	})
+	return err == nil && failed
 }
 
 // publishCounted publishes a task and counts it as published. It is counted first: a job of which more is consumed than was

@@ -9,6 +9,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/x/mongo/driver/connstring"
 
 	"github.com/gvpocr/worker/ocrworker"
+	"github.com/gvpocr/worker/resolve"
 )
 
 // Kind is what a service speaks.
@@ -90,8 +91,8 @@ func Names() []string {
 // port that is none of these.
 func Named(name string, configured []Service) (Service, bool) {
 	for _, s := range configured {
-		if host, _, _ := net.SplitHostPort(s.Address); s.Address == name || host == name {
-			return s, true
+		if host, _, _ := net.SplitHostPort(s.Address); s.Address == name || resolve.ServiceName(host) == resolve.ServiceName(name) {
+			return s, true // also by another name of the same service: it is the one that is logged in to
 		}
 	}
 	host, port, err := net.SplitHostPort(name)
