@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"net"
 	"sync"
 	"sync/atomic"
 
@@ -78,7 +77,11 @@ func NewConsumer(cfg ConsumerConfig, handler nsq.Handler) (*Consumer, error) {
 		return nil, err
 	}
 	service := cfg.service(lookups)
-	for _, address := range append([]string{net.JoinHostPort(service, "0")}, cfg.NSQDs...) {
+	if len(cfg.NSQDs) == 0 && cfg.Dialer.Secures(service) {
+		return nil, fmt.Errorf("nsqdial: Lookupds: the Dialer secures %s, and the nsqds that it advertises, which begin without TLS, "+
+			"are looked for behind it: name NSQDs (NSQD_ADDRESS) to have them looked for there", service)
+	}
+	for _, address := range cfg.NSQDs {
 		if err := notSecured(cfg.Dialer, "NSQDs", address); err != nil {
 			return nil, err
 		}
@@ -148,6 +151,9 @@ func (c *Consumer) Stop(ctx context.Context) error {
 	c.links.Wait()
 	if n := c.givenUp.Load(); n > 0 {
 		return fmt.Errorf("nsqdial: stop: %d messages were still being handled and went back to the queue: %w", n, ctx.Err())
+	}
+	if n := c.account.working(); n > 0 {
+		return fmt.Errorf("nsqdial: stop: %d messages are still being handled whose connections were lost; nsqd delivers them again: %w", n, ctx.Err())
 	}
 	return nil
 }

@@ -1,14 +1,43 @@
 package nsqdial
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net"
+	"os"
+	"slices"
 	"strings"
+	"syscall"
 )
 
 // ErrLost says that the connection to nsqd broke before it answered. A message that was being published may have been
 // taken or not.
 var ErrLost = errors.New("connection to nsqd lost")
+
+// handshakeError is why a connection that stood is of no use.
+type handshakeError struct {
+	nsqd string
+	err  error
+}
+
+func (e *handshakeError) Error() string { return e.nsqd + ": " + e.err.Error() }
+func (e *handshakeError) Unwrap() error { return e.err }
+
+// lasting reports whether err may last until a person mends it: it is what a server says in the handshake, and not that
+// it is gone.
+func lasting(err error) bool {
+	if _, ok := errors.AsType[*handshakeError](err); !ok {
+		return false
+	}
+	if timeout, ok := errors.AsType[net.Error](err); ok && timeout.Timeout() {
+		return false
+	}
+	return !slices.ContainsFunc([]error{
+		io.EOF, io.ErrUnexpectedEOF, net.ErrClosed, syscall.ECONNRESET, syscall.EPIPE, os.ErrDeadlineExceeded, context.Canceled,
+	}, func(gone error) bool { return errors.Is(err, gone) })
+}
 
 // errNoTLS says that nsqd would go on without the TLS that it was asked for.
 var errNoTLS = errors.New("nsqd offers no TLS, and the configuration asks for it (TlsV1, NSQ_TLS)")

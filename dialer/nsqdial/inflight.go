@@ -74,10 +74,10 @@ func (a *account) arrive(s *session, m *nsq.Message) (*delivery, step, error) {
 	}
 	d.holdLocked(s)
 	switch {
-	case a.done.has(key):
-		return d, finishAgain, nil
 	case s.held > 2*s.most+100:
 		return d, giveBack, errFlood
+	case a.done.has(key):
+		return d, finishAgain, nil
 	case !s.joined || a.stopping || a.max == 0 || len(a.open) >= a.max && earlier == nil:
 		s.excess++
 		return d, giveBack, nil
@@ -234,6 +234,18 @@ func (a *account) count() (sessions, messages int) {
 	return len(a.sessions), len(a.open)
 }
 
+// working returns how many messages handlers work on that are not answered.
+func (a *account) working() (n int) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, d := range a.open {
+		if d.handled && !d.answered {
+			n++
+		}
+	}
+	return n
+}
+
 // connected returns the addresses of the sessions that have a share.
 func (a *account) connected() map[string]bool {
 	a.mu.Lock()
@@ -279,7 +291,8 @@ type recent struct {
 	set  map[messageKey]struct{}
 }
 
-// maxRecent is far more than what can be finished between the loss of a connection and the moment when it is noticed.
+// maxRecent is more than what is finished within nsqd's message time-out, after which a message comes again whose answer was
+// lost, as long as that is less than 68 a second (4096 in 60 s).
 const maxRecent = 4096
 
 func (r *recent) has(key messageKey) bool {

@@ -248,6 +248,21 @@ func TestAServerThatFloodsIsCutOff(t *testing.T) {
 	t.Error("a thousand messages were taken where two were asked for")
 }
 
+func TestAServerThatRepeatsAFinishedMessageIsCutOff(t *testing.T) {
+	l := newLedger(t, 2)
+	s := l.session()
+	l.finish(l.wantArrive(s, 1, handle))
+	for range 1000 {
+		if _, _, err := l.arrive(s, message(1)); err != nil {
+			if !errors.Is(err, errFlood) {
+				t.Error(err)
+			}
+			return
+		}
+	}
+	t.Error("a finished message was taken a thousand times over")
+}
+
 func TestOnlyRecentAnswersAreRemembered(t *testing.T) {
 	var r recent
 	for n := range 3 * maxRecent {

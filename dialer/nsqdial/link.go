@@ -2,8 +2,6 @@ package nsqdial
 
 import (
 	"context"
-	"crypto/tls"
-	"errors"
 	"math/rand/v2"
 	"net"
 	"time"
@@ -48,9 +46,7 @@ func (c *Consumer) connect(ctx context.Context, address string) *session {
 // awaitRetry waits until another try is of use. What only a person can mend is tried ever more seldom; an nsqd that can't
 // be reached is tried again as soon as the dialer has found it.
 func (c *Consumer) awaitRetry(ctx context.Context, address string, failures int, err error) {
-	_, refused := errors.AsType[*ServerError](err)
-	_, distrusted := errors.AsType[*tls.CertificateVerificationError](err)
-	if refused || distrusted || errors.Is(err, errNoTLS) {
+	if lasting(err) {
 		sleep(ctx, (100*time.Millisecond+rand.N(900*time.Millisecond))*time.Duration(min(failures, 5)))
 		return
 	}

@@ -1,6 +1,7 @@
 package nsqdial
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -19,15 +20,16 @@ import (
 // place is an nsqd on virtual time: what a dial finds there, and what the dialer says of its health. It knows the
 // handshake and no messages.
 type place struct {
-	mu      sync.Mutex
-	err     error    // of a dial; nil = it accepts
-	alive   []string // the addresses that can be reached; nil = all
-	refuse  string
-	ready   bool
-	changed chan struct{}
-	dials   []time.Time
-	conns   []net.Conn
-	serving sync.WaitGroup
+	mu       sync.Mutex
+	err      error    // of a dial; nil = it accepts
+	alive    []string // the addresses that can be reached; nil = all
+	refuse   string
+	identity string // what nsqd answers to IDENTIFY; empty = {}
+	ready    bool
+	changed  chan struct{}
+	dials    []time.Time
+	conns    []net.Conn
+	serving  sync.WaitGroup
 }
 
 func newPlace(t *testing.T) *place {
@@ -73,11 +75,11 @@ func (p *place) dial(_ context.Context, _, address string) (net.Conn, error) {
 	}
 	near, far := net.Pipe()
 	p.conns = append(p.conns, far)
-	refuse := p.refuse
+	refuse, identity := p.refuse, cmp.Or(p.identity, "{}")
 	p.serving.Go(func() {
 		defer far.Close()
 		go io.Copy(io.Discard, far)
-		answers := [][]byte{frame(4+2, 0, "{}"), frame(4+2, 0, "OK")}
+		answers := [][]byte{frame(uint32(4+len(identity)), 0, identity), frame(4+2, 0, "OK")}
 		if refuse != "" {
 			answers[1] = frame(uint32(4+len(refuse)), 1, refuse)
 		}
@@ -203,13 +205,21 @@ func TestAFleetDoesNotComeBackInOneMoment(t *testing.T) {
 }
 
 func TestWhatOnlyAPersonCanMendIsTriedEverMoreSeldom(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		p := newPlace(t)
-		p.refuse = "E_UNAUTHORIZED AUTH failed"
-		p.consume(t)
-		time.Sleep(10 * time.Minute)
-		if n := len(p.dialed()); n < 100 || n > 400 {
-			t.Errorf("%d dials in 10 min, want one in a few seconds", n)
-		}
-	})
+	for name, mistake := range map[string]func(*place){
+		"a refused secret": func(p *place) { p.refuse = "E_UNAUTHORIZED AUTH failed" },
+		"a missing secret": func(p *place) { p.identity = `{"auth_required":true}` },
+		"an old nsqd":      func(p *place) { p.identity = "OK" },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p := newPlace(t)
+				mistake(p)
+				p.consume(t)
+				time.Sleep(10 * time.Minute)
+				if n := len(p.dialed()); n < 100 || n > 400 {
+					t.Errorf("%d dials in 10 min, want one in a few seconds", n)
+				}
+			})
+		})
+	}
 }

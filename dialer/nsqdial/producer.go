@@ -71,7 +71,7 @@ func (p *Producer) publish(ctx context.Context, topic string, delay time.Duratio
 		return fmt.Errorf("nsqdial: publish: %q is not a valid topic name", topic)
 	}
 	cmd := publishCommand(topic, delay, body)
-	for {
+	for again := false; ; again = true {
 		s, fresh, err := p.connect(ctx)
 		if err != nil {
 			return fmt.Errorf("nsqdial: publish to %s: %w", topic, err)
@@ -80,7 +80,7 @@ func (p *Producer) publish(ctx context.Context, topic string, delay time.Duratio
 		switch {
 		case err == nil:
 			return nil
-		case errors.Is(err, ErrLost) && !fresh && ctx.Err() == nil:
+		case errors.Is(err, ErrLost) && !fresh && !again && ctx.Err() == nil:
 			p.logger.Debug("connection lost; publishing again", "nsqd", p.address, "error", err)
 		default:
 			return fmt.Errorf("nsqdial: publish to %s: %w", topic, err)

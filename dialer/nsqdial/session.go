@@ -61,7 +61,7 @@ func (c sessionConfig) open(ctx context.Context, dial dialFunc, name string) (*s
 	stream, id, err := handshake(ctx, conn, name, c.cfg, c.subscribe)
 	if err != nil {
 		conn.Close()
-		return nil, fmt.Errorf("nsqd %s (%s): %w", name, conn.RemoteAddr(), err)
+		return nil, &handshakeError{fmt.Sprintf("nsqd %s (%s)", name, conn.RemoteAddr()), err}
 	}
 	s := &session{
 		name:          name,

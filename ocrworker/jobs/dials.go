@@ -47,7 +47,9 @@ func (d *dials) DialContext(ctx context.Context, network, address string) (net.C
 	conn, err := d.dial(ctx, network, address)
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.last = err
+	if !errors.Is(err, context.Canceled) { // by the driver, of a server that it has dropped: that is no outage's reason
+		d.last = err
+	}
 	if err != nil {
 		return nil, &dialError{err}
 	}

@@ -231,6 +231,12 @@ func TestANameThatTheDialerSecuresIsRefusedAtTheStart(t *testing.T) {
 	_, consumerErr := nsqdial.NewConsumer(nsqdial.ConsumerConfig{
 		Dialer: d, Topic: topic, Channel: channel, NSQDs: []string{"nsqd-proxy:4150"},
 	}, nsq.HandlerFunc(func(*nsq.Message) error { return nil }))
+	_, lookupErr := nsqdial.NewConsumer(nsqdial.ConsumerConfig{
+		Dialer: d, Topic: topic, Channel: channel, Lookupds: []string{"nsqd-proxy:4161"},
+	}, nsq.HandlerFunc(func(*nsq.Message) error { return nil }))
+	if lookupErr == nil || !strings.Contains(lookupErr.Error(), "NSQD_ADDRESS") {
+		t.Errorf("a secured nsqlookupd alone: got %v, want an error that says to name NSQDs", lookupErr)
+	}
 	_, producerErr := nsqdial.NewProducer(nsqdial.ProducerConfig{Dialer: d, NSQD: "nsqd-proxy:4150"})
 	for _, err := range []error{consumerErr, producerErr} {
 		if err == nil || !strings.Contains(err.Error(), "nsqd-proxy") || !strings.Contains(err.Error(), "NSQ_TLS") {
