@@ -48,8 +48,26 @@ func runDaemon(main func() error, exit func(), httpAddr string) (*daemon, error)
 	return d, resp.Body.Close()
 }
 
+// stop waits for the end. nsqlookupd 1.3.0 closes the connections that it knows when Exit begins, and waits for all: one
+// that it was just accepting it closes when Exit is called again, or never.
 func (d *daemon) stop() error {
-	d.exit()
+	exited := make(chan struct{})
+	var exits sync.WaitGroup
+	exits.Go(func() {
+		defer close(exited)
+		d.exit()
+	})
+	again := time.NewTicker(200 * time.Millisecond)
+	defer again.Stop()
+	for waiting := true; waiting; {
+		select {
+		case <-exited:
+			waiting = false
+		case <-again.C:
+			exits.Go(d.exit)
+		}
+	}
+	exits.Wait()
 	d.main.Wait()
 	if errors.Is(d.err, net.ErrClosed) {
 		return nil
