@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/x/mongo/driver"
 )
 
 // Codes of MongoDB's answers (src/mongo/base/error_codes.yml of the server).
@@ -39,6 +40,11 @@ func IsOutage(err error) bool {
 		return false
 	}
 	if isCode(err, serverAway...) || mongo.IsNetworkError(err) || mongo.IsTimeout(err) {
+		return true
+	}
+	// The driver gives this the form of an answer: there was no connection, since another operation had lost one.
+	var cleared driver.RetryablePoolError
+	if errors.As(err, &cleared) {
 		return true
 	}
 	_, answered := errors.AsType[mongo.ServerError](err)
