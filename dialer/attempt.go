@@ -53,8 +53,7 @@ func (d *Dialer) timed(ctx context.Context, c *call, e *endpoint, connect connec
 	}
 	err := connect(ctx, e.addr)
 	if _, permanent := errors.AsType[*permanentError](err); errors.Is(err, context.DeadlineExceeded) && !permanent {
-		// Clients take context.DeadlineExceeded for their own deadline (the MongoDB driver's monitor would cut
-		// connections that are in use), and this one is ours.
+		// Clients take context.DeadlineExceeded for their own deadline, and this one is ours.
 		err = timeoutError(e.addr)
 	}
 	return Attempt{Addr: e.addr, Err: err, Elapsed: time.Since(begin)}, end

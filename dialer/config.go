@@ -54,7 +54,8 @@ type Config struct {
 	SpareIdle time.Duration
 
 	// DrainAfter is how long connections in use live on when their endpoint has left the answer: two whole answers in a
-	// row, at least 10 s and the first one's TTL apart and neither stale, lack it; a TTL that is unknown counts as 5 min. Zero means 5 s; negative means that they are left alone.
+	// row, at least 10 s and the first one's TTL apart and neither stale, lack it; a TTL that is unknown counts as 5 min.
+	// Zero means 5 s; negative means that they are left alone.
 	DrainAfter time.Duration
 
 	// TLS secures the connections of logical names. Do, whose connections are its caller's, does not.
