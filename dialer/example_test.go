@@ -113,7 +113,7 @@ func ExampleConfigFromEnv() {
 	fmt.Println(err)
 	// Output:
 	// budget 5s
-	// MAIN_SERVER_IP: main server "10.0.0.256": not an IP address or a host name: neither an IP address nor a host name
+	// MAIN_SERVER_IP: main server "10.0.0.256": neither an IP address nor a host name
 	// DIALER_BUDGET: not a duration like 500ms, 15s or 2m
 }
 

@@ -70,7 +70,7 @@ func hostTarget(host string) (Target, error) {
 		err = fmt.Errorf("it has a port; each service keeps its own")
 	}
 	if err != nil {
-		return Target{}, fmt.Errorf("main server %s: not an IP address or a host name: %w", quote(host), err)
+		return Target{}, fmt.Errorf("main server %s: %w", quote(host), err)
 	}
 	return Target{parts: []part{{host: name, weight: 1}}}, nil
 }
