@@ -124,7 +124,7 @@ func (w *Worker) process(ctx context.Context, d *delivery) (err error) {
 	}
 	if err == nil {
 		w.logger.Info("recognized", "job", d.file.JobID, "file", d.file.Path, "words", result.Words,
-			"confidence", result.Confidence, "seconds", result.Took.Seconds())
+			"confidence", result.Confidence, "seconds", result.Took.Seconds(), "deliveries", d.message.Attempts)
 	}
 	return err
 }

@@ -68,6 +68,20 @@ func (s *scene) wantIdleQueue() {
 	eventually(s.t, "nothing is left in the queue", func() bool { return s.queue().idle() })
 }
 
+// wantBackAtMostOnce checks that an outage sent no task of w back to the queue more than once: what nsqd sends while the
+// intake pauses goes back, and there is no copy of it and no time-out.
+func (s *scene) wantBackAtMostOnce(w *worker, tasks int) {
+	s.t.Helper()
+	q := s.queue()
+	if q.Messages != tasks || q.TimedOut != 0 {
+		s.t.Errorf("%d tasks were %d messages, of which %d timed out; want no copy and no time-out", tasks, q.Messages, q.TimedOut)
+	}
+	if once, again := w.lines("msg=recognized", "deliveries=1\n"), w.lines("msg=recognized", "deliveries=2\n"); once+again != tasks {
+		s.t.Errorf("%d tasks were recognized when they came first and %d the second time, want all %d", once, again, tasks)
+	}
+	s.t.Logf("%d of %d tasks went back to the queue", q.Requeued, tasks)
+}
+
 func getJSON(t *testing.T, url string, into any) {
 	t.Helper()
 	transport := &http.Transport{DisableKeepAlives: true}

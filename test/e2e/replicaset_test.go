@@ -45,11 +45,7 @@ func TestAJobOutlivesElectionsOfAReplicaSet(t *testing.T) {
 			t.Errorf("%s: retry_count %d, want 0: an election is no failed try", r.File, r.Retries)
 		}
 	}
-	// While nobody is primary the intake is paused, and a message that is on its way then goes back: at each of the two
-	// elections at most as many as the worker has handlers.
-	if q := s.queue(); q.Requeued > 2*2 {
-		t.Errorf("tasks went back to the queue %d times", q.Requeued)
-	}
+	s.wantBackAtMostOnce(w, len(tasks))
 }
 
 // waitCounted waits until a job has n files or more.
