@@ -19,6 +19,7 @@ type delivery struct {
 	session  *session // which the answer goes to
 	held     bool     // counts among the session's
 	handled  bool     // a handler runs
+	parked   bool     // until a handler has returned
 	answered bool
 	next     *delivery // the same message, which came again after it was answered, for when the handler has returned
 }

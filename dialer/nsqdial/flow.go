@@ -37,7 +37,11 @@ func (c *Consumer) onMessage(s *session, m *nsq.Message) error {
 	switch todo {
 	case handle:
 		c.handlers.Go(func() {
-			for d := d; d != nil; d = c.account.returned(d) {
+			for d, todo := d, handle; d != nil; d, todo = c.account.returned(d) {
+				if todo == giveBack {
+					d.message.RequeueWithoutBackoff(0)
+					continue
+				}
 				c.handle(d)
 			}
 		})

@@ -17,7 +17,8 @@ type account struct {
 	stopping bool
 	sessions []*session // which get a share
 	open     map[messageKey]*delivery
-	done     recent // finished here
+	parked   []*delivery // of open; for when a handler returns
+	done     recent      // finished here
 }
 
 func newAccount(limit int) *account {
@@ -59,7 +60,7 @@ var errFlood = errors.New("not an nsqd: it sends more messages than it was asked
 //
 // A message beyond the limit arrives when the limit has just shrunk, or when nsqd has taken back one that is still
 // counted here. It goes back, for another consumer to take at once, and the session asks for one less for a while, lest
-// nsqd sends it again and again.
+// nsqd sends it again and again. One that arrives while a handler that has answered is about to return waits for that.
 func (a *account) arrive(s *session, m *nsq.Message) (*delivery, step, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -68,7 +69,7 @@ func (a *account) arrive(s *session, m *nsq.Message) (*delivery, step, error) {
 	d := &delivery{account: a, message: m, key: key}
 	m.Delegate = d
 	earlier := a.open[key]
-	if earlier != nil && earlier.handled && !earlier.answered {
+	if earlier != nil && !earlier.answered && (earlier.handled || earlier.parked) {
 		earlier.holdLocked(s)
 		return nil, nothing, nil
 	}
@@ -78,7 +79,7 @@ func (a *account) arrive(s *session, m *nsq.Message) (*delivery, step, error) {
 		return d, giveBack, errFlood
 	case a.done.has(key):
 		return d, finishAgain, nil
-	case !s.joined || a.stopping || a.max == 0 || len(a.open) >= a.max && earlier == nil:
+	case !a.takesLocked(s) || a.unansweredLocked() >= a.max && earlier == nil:
 		s.excess++
 		return d, giveBack, nil
 	case earlier != nil && earlier.handled: // it has put the message back by itself, and runs on
@@ -90,29 +91,72 @@ func (a *account) arrive(s *session, m *nsq.Message) (*delivery, step, error) {
 	case earlier != nil:
 		earlier.releaseLocked() // nobody works on it
 	}
-	d.handled = true
 	a.open[key] = d
+	if a.handlersLocked() >= a.max {
+		d.parked = true
+		a.parked = append(a.parked, d)
+		return nil, nothing, nil
+	}
+	d.handled = true
 	return d, handle, nil
 }
 
-// returned ends the handling of d. It returns the same message if it came again meanwhile and is to be handled now.
-func (a *account) returned(d *delivery) (next *delivery) {
+// takesLocked reports whether anything new may come from s.
+func (a *account) takesLocked(s *session) bool { return s.joined && !a.stopping && a.max > 0 }
+
+func (a *account) unansweredLocked() (n int) {
+	for _, d := range a.open {
+		if !d.answered {
+			n++
+		}
+	}
+	return n
+}
+
+func (a *account) handlersLocked() (n int) {
+	for _, d := range a.open {
+		if d.handled {
+			n++
+		}
+	}
+	return n
+}
+
+// returned ends the handling of d, and says what the handler's goroutine does next, if anything: the same message came
+// again meanwhile and is to be handled now, or another one that was parked.
+func (a *account) returned(d *delivery) (next *delivery, todo step) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	defer a.shareLocked()
 	d.handled = false
 	d.forgetLocked()
 	next, d.next = d.next, nil
-	if next == nil {
-		return nil
-	}
-	if !next.session.joined {
+	switch {
+	case next == nil:
+		return a.unparkLocked()
+	case !next.session.joined:
 		next.releaseLocked() // nsqd takes it back when its time is up
-		return nil
+		return a.unparkLocked()
 	}
 	next.handled = true
 	a.open[d.key] = next
-	return next
+	return next, handle
+}
+
+func (a *account) unparkLocked() (d *delivery, todo step) {
+	for len(a.parked) > 0 {
+		d, a.parked = a.parked[0], a.parked[1:]
+		if a.open[d.key] != d { // its connection was lost
+			continue
+		}
+		todo = giveBack
+		if a.takesLocked(d.session) && a.handlersLocked() < a.max {
+			todo = handle
+		}
+		d.parked, d.handled = false, true
+		return d, todo
+	}
+	return nil, nothing
 }
 
 // answering says which session d's answer goes to. The caller must call answered when it is sent.

@@ -55,7 +55,7 @@ func (l *ledger) answer(d *delivery, finished bool) *session {
 // finish is what becomes of a message whose handler returns nil.
 func (l *ledger) finish(d *delivery) *session {
 	s := l.answer(d, true)
-	if next := l.returned(d); next != nil {
+	if next, _ := l.returned(d); next != nil {
 		l.t.Error("a finished message is handled again")
 	}
 	return s
@@ -174,8 +174,8 @@ func TestAMessageThatIsPutBackByAHandlerThatRunsOnWaitsForItsEnd(t *testing.T) {
 	if s.held != 1 {
 		t.Errorf("%d messages are held, want the last one", s.held)
 	}
-	next := l.returned(d)
-	if next == nil {
+	next, todo := l.returned(d)
+	if next == nil || todo != handle {
 		t.Fatal("it is not handled")
 	}
 	l.finish(next)
@@ -187,7 +187,7 @@ func TestAMessageThatIsPutBackByAHandlerThatRunsOnWaitsForItsEnd(t *testing.T) {
 	l.answer(d, false)
 	l.wantArrive(s, 2, nothing)
 	l.leave(s)
-	if l.returned(d) != nil {
+	if next, _ := l.returned(d); next != nil {
 		t.Error("a message of a lost connection is handled")
 	}
 	if s.held != 0 {
@@ -195,11 +195,56 @@ func TestAMessageThatIsPutBackByAHandlerThatRunsOnWaitsForItsEnd(t *testing.T) {
 	}
 }
 
+func TestAMessageWaitsForAHandlerThatHasAnsweredToReturn(t *testing.T) {
+	for fate, want := range map[string]struct {
+		todo   step
+		change func(l *ledger, s *session)
+	}{
+		"and is handled then":                  {handle, func(*ledger, *session) {}},
+		"and comes again meanwhile":            {handle, func(l *ledger, s *session) { l.wantArrive(s, 2, nothing) }},
+		"and goes back in a pause":             {giveBack, func(l *ledger, _ *session) { l.setMax(0) }},
+		"and goes back at the end":             {giveBack, func(l *ledger, _ *session) { l.stop() }},
+		"and goes back when the service moves": {giveBack, func(l *ledger, s *session) { l.leave(s) }},
+		"and is forgotten with its connection": {nothing, func(l *ledger, s *session) { l.leave(s); l.close(s) }},
+		"and is given up meanwhile":            {nothing, func(l *ledger, s *session) { l.answer(l.parked[0], false) }},
+		"and comes again on another connection": {handle, func(l *ledger, s *session) {
+			l.leave(s)
+			l.close(s)
+			l.wantArrive(l.session(), 2, nothing)
+		}},
+	} {
+		t.Run(fate, func(t *testing.T) {
+			l := newLedger(t, 1)
+			s := l.session()
+			first := l.wantArrive(s, 1, handle)
+			l.answer(first, true) // and has not returned
+			l.wantArrive(s, 2, nothing)
+			l.answer(l.wantArrive(s, 3, giveBack), false) // that is beyond what was asked for
+			want.change(l, s)
+			next, todo := l.returned(first)
+			if todo != want.todo || (next != nil) != (todo != nothing) {
+				t.Fatalf("step %d with %v, want %d", todo, next, want.todo)
+			}
+			if next != nil {
+				l.finish(next)
+			}
+			if _, n := l.count(); n != 0 {
+				t.Errorf("%d messages are left", n)
+			}
+			for _, s := range l.sessions {
+				if s.held != 0 {
+					t.Errorf("%d messages are left on a connection", s.held)
+				}
+			}
+		})
+	}
+}
+
 func TestAMessageThatIsAnsweredLaterCountsUntilThen(t *testing.T) {
 	l := newLedger(t, 1)
 	s := l.session()
 	d := l.wantArrive(s, 1, handle)
-	if l.returned(d) != nil { // with automatic answers turned off
+	if next, _ := l.returned(d); next != nil { // with automatic answers turned off
 		t.Fatal("handled again")
 	}
 	l.wantArrive(s, 2, giveBack)

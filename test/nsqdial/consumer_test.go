@@ -56,6 +56,34 @@ func TestNSQDsAreConsumedDirectlyUntilALookupdAnswers(t *testing.T) {
 	b.eventually("one connection is left", func() bool { return b.stats().Clients == 1 && c.Stats().Connections == 1 })
 }
 
+// A handler that answers by itself has not returned yet when nsqd sends the next message.
+func TestFastHandlersGetEachMessageOnce(t *testing.T) {
+	for name, answer := range map[string]nsq.HandlerFunc{
+		"answered by the consumer": func(*nsq.Message) error { return nil },
+		"answered by the handler":  func(m *nsq.Message) error { m.Finish(); return nil },
+	} {
+		t.Run(name, func(t *testing.T) {
+			const messages = 2000
+			b := start(t, mainserver.Config{})
+			producer, err := nsqdial.NewProducer(nsqdial.ProducerConfig{Dialer: b.dialer, NSQD: "nsqd-proxy:4150"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer producer.Close()
+			for range messages {
+				if err := producer.Publish(t.Context(), topic, []byte("x")); err != nil {
+					t.Fatal(err)
+				}
+			}
+			c := b.consume(func(c *nsqdial.ConsumerConfig) { c.MaxInFlight = 4 }, answer)
+			b.eventually("everything is finished", func() bool { return c.Stats().Finished == messages })
+			if s := c.Stats(); s.Received != messages || s.Requeued != 0 {
+				t.Errorf("%d messages came %d times, and went back %d times", messages, s.Received, s.Requeued)
+			}
+		})
+	}
+}
+
 func TestALongTaskIsTouchedAndNotDeliveredTwice(t *testing.T) {
 	b := start(t, mainserver.Config{MsgTimeout: 300 * time.Millisecond})
 	b.publish("long")
