@@ -4,48 +4,19 @@ package cli_test
 
 import (
 	"flag"
-	"fmt"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"testing"
 
-	"go.uber.org/goleak"
+	"github.com/gvpocr/worker/test/internal/programs"
 )
 
 var (
 	update = flag.Bool("update", false, "write what the commands say into the scripts")
 
-	programs   string // the folder of the built programs
-	buildFlags []string
+	binaries string // the folder of the worker
 )
 
 func TestMain(m *testing.M) {
 	flag.Parse()
-	dir, err := os.MkdirTemp("", "cli")
-	if err == nil {
-		err = build(dir)
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "cli:", err)
-		os.RemoveAll(dir)
-		os.Exit(1)
-	}
-	programs = dir
-	goleak.VerifyTestMain(m,
-		goleak.Cleanup(func(code int) {
-			os.RemoveAll(dir)
-			os.Exit(code)
-		}),
-		// The loop of nsqd's queue on disk ends a moment after nsqd's Exit has returned.
-		goleak.IgnoreTopFunction("github.com/nsqio/go-diskqueue.(*diskQueue).ioLoop"))
-}
-
-func build(dir string) error {
-	args := append([]string{"build", "-o", filepath.Join(dir, "ocr-worker")}, buildFlags...)
-	out, err := exec.Command("go", append(args, "github.com/gvpocr/worker/cmd/ocr-worker")...).CombinedOutput()
-	if err != nil {
-		return fmt.Errorf("build the worker: %w\n%s", err, out)
-	}
-	return nil
+	programs.Main(m, func(worker string) { binaries = filepath.Dir(worker) })
 }

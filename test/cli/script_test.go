@@ -44,7 +44,7 @@ func TestScripts(t *testing.T) {
 	})
 }
 
-// setUp gives a script the environment of today's compose file, to the letter, and the programs.
+// setUp gives a script the environment of today's compose file, to the letter, and the worker on its path.
 func setUp(env *testscript.Env) error {
 	env.Vars = append(env.Vars,
 		"MONGO_URI=mongodb://gvpocr_admin:gvp%40123@mongodb-proxy:27017/gvpocr",
@@ -56,7 +56,7 @@ func setUp(env *testscript.Env) error {
 		"DEFAULT_OCR_PROVIDER=tesseract",
 		"GVPOCR_PATH="+filepath.Join(env.WorkDir, "Bhushanji"),
 		"NEWSLETTERS_PATH="+filepath.Join(env.WorkDir, "newsletters"),
-		"PATH="+programs+string(os.PathListSeparator)+os.Getenv("PATH"),
+		"PATH="+binaries+string(os.PathListSeparator)+os.Getenv("PATH"),
 		"OMP_THREAD_LIMIT=1",
 	)
 	if prefix, ok := os.LookupEnv("TESSDATA_PREFIX"); ok {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 
@@ -51,23 +52,25 @@ var buildServer = sync.OnceValue(func() error {
 	if err != nil {
 		return err
 	}
+	return buildImage(serverImage, map[string][]byte{
+		"Dockerfile": []byte("FROM scratch\nCOPY mainserver /mainserver\nENTRYPOINT [\"/mainserver\"]\n"),
+		"mainserver": binary,
+	})
+})
+
+// buildImage builds an image of these files, and keeps it.
+func buildImage(name string, files map[string][]byte) error {
 	var archive bytes.Buffer
-	files := tar.NewWriter(&archive)
-	for _, file := range []struct {
-		name string
-		data []byte
-	}{
-		{"Dockerfile", []byte("FROM scratch\nCOPY mainserver /mainserver\nENTRYPOINT [\"/mainserver\"]\n")},
-		{"mainserver", binary},
-	} {
-		if err := files.WriteHeader(&tar.Header{Name: file.name, Mode: 0o755, Size: int64(len(file.data))}); err != nil {
+	w := tar.NewWriter(&archive)
+	for file, data := range files {
+		if err := w.WriteHeader(&tar.Header{Name: file, Mode: 0o755, Size: int64(len(data))}); err != nil {
 			return err
 		}
-		if _, err := files.Write(file.data); err != nil {
+		if _, err := w.Write(data); err != nil {
 			return err
 		}
 	}
-	if err := files.Close(); err != nil {
+	if err := w.Close(); err != nil {
 		return err
 	}
 	provider, err := testcontainers.NewDockerProvider()
@@ -75,11 +78,12 @@ var buildServer = sync.OnceValue(func() error {
 		return err
 	}
 	defer provider.Close()
+	repository, tag, _ := strings.Cut(name, ":")
 	_, err = provider.BuildImage(context.Background(), &testcontainers.ContainerRequest{FromDockerfile: testcontainers.FromDockerfile{
-		ContextArchive: bytes.NewReader(archive.Bytes()), Repo: "gvpocr-mainserver", Tag: "test", KeepImage: true,
+		ContextArchive: bytes.NewReader(archive.Bytes()), Repo: repository, Tag: tag, KeepImage: true,
 	}})
 	return err
-})
+}
 
 func needImages(t *testing.T) {
 	t.Helper()

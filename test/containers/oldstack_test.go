@@ -1,8 +1,6 @@
 package containers_test
 
 import (
-	"archive/tar"
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -30,30 +28,10 @@ const socatImage = "gvpocr-socat:test"
 
 // socat is that of Debian; the image of today has the same program as its entry point.
 var buildSocat = sync.OnceValue(func() error {
-	dockerfile := []byte(`FROM debian:bookworm-slim
+	return buildImage(socatImage, map[string][]byte{"Dockerfile": []byte(`FROM debian:bookworm-slim
 RUN apt-get update -q && apt-get install -y -q --no-install-recommends socat
 ENTRYPOINT ["socat"]
-`)
-	var archive bytes.Buffer
-	files := tar.NewWriter(&archive)
-	if err := files.WriteHeader(&tar.Header{Name: "Dockerfile", Mode: 0o644, Size: int64(len(dockerfile))}); err != nil {
-		return err
-	}
-	if _, err := files.Write(dockerfile); err != nil {
-		return err
-	}
-	if err := files.Close(); err != nil {
-		return err
-	}
-	provider, err := testcontainers.NewDockerProvider()
-	if err != nil {
-		return err
-	}
-	defer provider.Close()
-	_, err = provider.BuildImage(context.Background(), &testcontainers.ContainerRequest{FromDockerfile: testcontainers.FromDockerfile{
-		ContextArchive: bytes.NewReader(archive.Bytes()), Repo: "gvpocr-socat", Tag: "test", KeepImage: true,
-	}})
-	return err
+`)})
 })
 
 // proxy starts a container of today's compose file: command "TCP-LISTEN:port,fork,reuseaddr TCP:main-server:port".

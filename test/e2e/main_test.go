@@ -4,21 +4,14 @@ package e2e_test
 
 import (
 	"flag"
-	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"testing"
 
-	"go.uber.org/goleak"
-
-	_ "github.com/gvpocr/worker/ocrworker" // so that a result which go test has cached is not taken for another worker's
+	"github.com/gvpocr/worker/test/internal/programs"
 )
 
-var (
-	program    string // the worker's
-	buildFlags []string
-)
+var program string // the worker
 
 func TestMain(m *testing.M) {
 	flag.Parse()
@@ -28,32 +21,7 @@ func TestMain(m *testing.M) {
 		// The tests wait for processes more than they compute, and each has a main server of its own.
 		flag.Set("test.parallel", "8")
 	}
-	dir, err := os.MkdirTemp("", "e2e")
-	if err == nil {
-		err = build(dir)
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "e2e:", err)
-		os.RemoveAll(dir)
-		os.Exit(1)
-	}
-	goleak.VerifyTestMain(m,
-		goleak.Cleanup(func(code int) {
-			os.RemoveAll(dir)
-			os.Exit(code)
-		}),
-		// The loop of nsqd's queue on disk ends a moment after nsqd's Exit has returned.
-		goleak.IgnoreTopFunction("github.com/nsqio/go-diskqueue.(*diskQueue).ioLoop"))
-}
-
-func build(dir string) error {
-	program = filepath.Join(dir, "ocr-worker")
-	args := append([]string{"build", "-o", program}, buildFlags...)
-	out, err := exec.Command("go", append(args, "github.com/gvpocr/worker/cmd/ocr-worker")...).CombinedOutput()
-	if err != nil {
-		return fmt.Errorf("build the worker: %w\n%s", err, out)
-	}
-	return nil
+	programs.Main(m, func(worker string) { program = worker })
 }
 
 func needTesseract(t *testing.T) {

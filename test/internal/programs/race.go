@@ -1,6 +1,6 @@
 //go:build race
 
-package e2e_test
+package programs
 
 // With the race detector the worker is built with it too: a race makes it exit with code 66.
 func init() { buildFlags = append(buildFlags, "-race") }
