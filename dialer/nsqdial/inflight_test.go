@@ -206,7 +206,7 @@ func TestAMessageWaitsForAHandlerThatHasAnsweredToReturn(t *testing.T) {
 		"and goes back at the end":             {giveBack, func(l *ledger, _ *session) { l.stop() }},
 		"and goes back when the service moves": {giveBack, func(l *ledger, s *session) { l.leave(s) }},
 		"and is forgotten with its connection": {nothing, func(l *ledger, s *session) { l.leave(s); l.close(s) }},
-		"and is given up meanwhile":            {nothing, func(l *ledger, s *session) { l.answer(l.parked[0], false) }},
+		"and is given up meanwhile":            {nothing, func(l *ledger, _ *session) { l.answer(l.parked[0], false) }},
 		"and comes again on another connection": {handle, func(l *ledger, s *session) {
 			l.leave(s)
 			l.close(s)
