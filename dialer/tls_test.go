@@ -155,15 +155,21 @@ func TestEveryWayToASecuredNameIsSecured(t *testing.T) {
 				t.Errorf("TLS for %s, %s: %v", configured, name, err)
 				continue
 			}
-			if _, ok := conn.(interface{ ConnectionState() tls.ConnectionState }); !ok {
-				t.Errorf("TLS for %s, and %s is dialed without: %T", configured, name, conn)
-			} else {
-				(<-accepted).Close()
-			}
-			conn.Close()
+			wantTLS(t, conn, accepted, configured, name)
 		}
 		d.Close()
 	}
+}
+
+// wantTLS checks that a connection to name is secured because configured is, and closes both of its ends.
+func wantTLS(t *testing.T, conn net.Conn, accepted <-chan *tls.Conn, configured, name string) {
+	t.Helper()
+	defer conn.Close()
+	if _, ok := conn.(interface{ ConnectionState() tls.ConnectionState }); !ok {
+		t.Errorf("TLS for %s, and %s is dialed without: %T", configured, name, conn)
+		return
+	}
+	(<-accepted).Close()
 }
 
 func TestAllNamesOfASecuredServiceAreSecured(t *testing.T) {
@@ -185,12 +191,7 @@ func TestAllNamesOfASecuredServiceAreSecured(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if _, ok := conn.(interface{ ConnectionState() tls.ConnectionState }); !ok {
-				t.Errorf("TLS for %s, and %s is dialed without: %T", configured, name, conn)
-			} else {
-				(<-accepted).Close()
-			}
-			conn.Close()
+			wantTLS(t, conn, accepted, configured, name)
 		}
 		d.Close()
 	}
