@@ -132,7 +132,7 @@ func writeNew(name string, text []byte, mode fs.FileMode) error {
 	}
 	_, err = f.Write(text)
 	if err = errors.Join(err, f.Chmod(mode), f.Close()); err != nil { // the umask may have taken from the mode
-		os.Remove(name)
+		err = errors.Join(err, os.Remove(name))
 	}
 	return err
 }
@@ -149,11 +149,11 @@ func replaceFile(name string, before, after []byte, mode fs.FileMode) (target, b
 	}
 	if err = writeNew(next, after, mode); err == nil {
 		if err = os.Rename(next, target); err != nil {
-			os.Remove(next)
+			err = errors.Join(err, os.Remove(next))
 		}
 	}
 	if err != nil {
-		os.Remove(backup) // so that the next try has its place
+		err = errors.Join(err, os.Remove(backup)) // so that the next try has its place
 	}
 	return target, backup, err
 }
