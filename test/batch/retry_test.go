@@ -120,6 +120,12 @@ func TestRetryPublishesPathsThatEveryWorkerHas(t *testing.T) {
 			want:   []string{"Bhushanji/1.jpg", "Bhushanji/0/1.jpg"},
 		},
 		{
+			name: "known", says: "each of the noted paths may be that of each file, but for the folder, which this process has",
+			noted:  bson.A{"Bhushanji/scans/1.jpg", "Bhushanji/1.jpg"},
+			failed: []string{filepath.Join(here, "scans/1.jpg"), filepath.Join(here, "scans/scans/1.jpg")},
+			want:   []string{"Bhushanji/scans/1.jpg", "Bhushanji/1.jpg"},
+		},
+		{
 			name: "usual", says: "the backend made the job, and the worker has the usual folders",
 			failed: []string{"/app/Bhushanji/a/b.jpg", "/app/newsletters/c.jpg"},
 			want:   []string{"Bhushanji/a/b.jpg", "newsletters/c.jpg"},
