@@ -73,7 +73,7 @@ func migrateFile(ctx context.Context, name string, o migrateOptions, out, notes 
 	if err != nil {
 		return fmt.Errorf("%s is left as it is: %w", name, err)
 	}
-	var written string
+	var written, next string // a sentence, and the file to go on with
 	switch {
 	case o.diff:
 		for l := range strings.Lines(udiff.Unified(name, name+" (migrated)", string(text), string(result.Text))) {
@@ -83,11 +83,11 @@ func migrateFile(ctx context.Context, name string, o migrateOptions, out, notes 
 		}
 	case o.output != "":
 		err = writeNew(o.output, result.Text, mode)
-		written = fmt.Sprintf("%s is written; %s is as it was", o.output, name)
+		written, next = fmt.Sprintf("%s is written; %s is as it was", o.output, name), o.output
 	default:
 		var target, backup string
 		target, backup, err = replaceFile(name, text, result.Text, mode)
-		written = fmt.Sprintf("%s is changed; the old file is %s", target, backup)
+		written, next = fmt.Sprintf("%s is changed; the old file is %s", target, backup), name
 	}
 	if err != nil {
 		return err
@@ -96,7 +96,7 @@ func migrateFile(ctx context.Context, name string, o migrateOptions, out, notes 
 		for _, change := range result.Changes {
 			fmt.Fprintln(out, migrate.Mask(change))
 		}
-		fmt.Fprintln(out, written)
+		fmt.Fprintf(out, "%s\ndocker-compose -f %s up -d --remove-orphans starts it without its proxies\n", written, next)
 	}
 	for _, note := range result.Notes {
 		fmt.Fprintln(notes, "note:", migrate.Mask(note))

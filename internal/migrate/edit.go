@@ -42,20 +42,29 @@ func (m *migration) edit(lines []line) error {
 		}
 		if b := d.baseOf(name); m.inherits(name) {
 			m.changes = append(m.changes, fmt.Sprintf("service %s has the new lines from %s, which it extends", name, b))
-			continue
+			if owner(service, "image") == nil {
+				continue
+			}
+		} else if err := m.gainLines(d.services.Content[i], service, lines); err != nil {
+			return err
 		}
-		if err := m.addLines(d.services.Content[i], service, lines); err != nil {
-			return fmt.Errorf("service %s: environment: %w", name, err)
-		}
-		var added []string
-		for _, l := range lines {
-			added = append(added, l.name+": "+l.value)
-		}
-		m.changes = append(m.changes, fmt.Sprintf("service %s: environment gains %s", name, strings.Join(added, ", ")))
 		if err := m.setImage(name, service); err != nil {
 			return fmt.Errorf("service %s: image: %w", name, err)
 		}
 	}
+	return nil
+}
+
+// gainLines adds variables to the environment of a worker, and says so.
+func (m *migration) gainLines(key, service *yaml.Node, lines []line) error {
+	if err := m.addLines(key, service, lines); err != nil {
+		return fmt.Errorf("service %s: environment: %w", key.Value, err)
+	}
+	var added []string
+	for _, l := range lines {
+		added = append(added, l.name+": "+l.value)
+	}
+	m.changes = append(m.changes, fmt.Sprintf("service %s: environment gains %s", key.Value, strings.Join(added, ", ")))
 	return nil
 }
 

@@ -264,8 +264,8 @@ func (m *migration) imageNotes() []string {
 		}
 	}
 	for _, old := range images {
-		notes = append(notes, fmt.Sprintf("%s: the image stays %s; it has to be one of this worker, which needs no proxies (--image %s sets it)",
-			strings.Join(workers[old], ", "), old, image))
+		notes = append(notes, fmt.Sprintf("%s: the image stays %s; it has to be one of this worker, which needs no proxies: write %s in its "+
+			"place, or begin anew with --image", strings.Join(workers[old], ", "), old, image))
 	}
 	return notes
 }
