@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -33,8 +32,11 @@ func migrateCommand() *cobra.Command {
 use them the lines that replace them: MAIN_SERVER_IP where all lead to the usual ports of one host, else a DIAL_ line for each
 name. What depends on the proxies is mended. Comments, order and variables stay as they are.
 
-The file is changed in place, and the old one kept beside it as FILE.bak, unless --output names another. With --diff nothing is
-written, and the change is shown. No password is shown.
+The file is changed in place, and the old one kept beside it as FILE.bak, unless --output names another. Where FILE is a symbolic
+link, what it leads to is changed, and the link stays. With --diff nothing is written, and the change is shown. No password is shown.
+
+What variables hold is looked up in the environment and in the file .env beside FILE, as docker-compose does, but only to
+understand the file: ${NAME} stays ${NAME}, whether it is set or not. What is built (build: in place of image:) stays, with a note.
 
 A file that is not understood is refused, with the reason, and stays as it is. What is written was loaded as compose
 loads it, and is the old project without its proxies, with the new lines, and nothing else.`,
@@ -67,10 +69,11 @@ func migrateFile(ctx context.Context, name string, o migrateOptions, out, notes 
 	if err != nil {
 		return err
 	}
-	result, err := migrate.File(ctx, filepath.Dir(name), text, migrate.Options{Image: o.image, LookupEnv: os.LookupEnv})
+	result, err := migrate.File(ctx, filepath.Dir(name), text, migrate.Options{Image: o.image, Environ: os.Environ()})
 	if err != nil {
 		return fmt.Errorf("%s is left as it is: %w", name, err)
 	}
+	var written, next string // a sentence, and the file to go on with
 	switch {
 	case o.diff:
 		for l := range strings.Lines(udiff.Unified(name, name+" (migrated)", string(text), string(result.Text))) {
@@ -80,8 +83,11 @@ func migrateFile(ctx context.Context, name string, o migrateOptions, out, notes 
 		}
 	case o.output != "":
 		err = writeNew(o.output, result.Text, mode)
+		written, next = fmt.Sprintf("%s is written; %s is as it was", o.output, name), o.output
 	default:
-		err = replaceFile(name, text, result.Text, mode)
+		var target, backup string
+		target, backup, err = replaceFile(name, text, result.Text, mode)
+		written, next = fmt.Sprintf("%s is changed; the old file is %s", target, backup), name
 	}
 	if err != nil {
 		return err
@@ -90,6 +96,7 @@ func migrateFile(ctx context.Context, name string, o migrateOptions, out, notes 
 		for _, change := range result.Changes {
 			fmt.Fprintln(out, migrate.Mask(change))
 		}
+		fmt.Fprintf(out, "%s\ndocker-compose -f %s up -d --remove-orphans starts it without its proxies\n", written, next)
 	}
 	for _, note := range result.Notes {
 		fmt.Fprintln(notes, "note:", migrate.Mask(note))
@@ -114,24 +121,39 @@ func readCompose(name string) ([]byte, fs.FileMode, error) {
 	return text, fi.Mode().Perm(), err
 }
 
-// writeNew writes a file that is not there yet.
+// writeNew writes a file that is not there yet, or none.
 func writeNew(name string, text []byte, mode fs.FileMode) error {
 	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
+	if errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("%s is there already, and nothing is written: move it away first", name)
+	}
 	if err != nil {
 		return err
 	}
-	_, err = io.Copy(f, bytes.NewReader(text))
-	return errors.Join(err, f.Close())
+	_, err = f.Write(text)
+	if err = errors.Join(err, f.Chmod(mode), f.Close()); err != nil { // the umask may have taken from the mode
+		err = errors.Join(err, os.Remove(name))
+	}
+	return err
 }
 
-// replaceFile keeps the old text as name.bak and puts the new one in its place, so that one of the two is always whole.
-func replaceFile(name string, before, after []byte, mode fs.FileMode) error {
-	if err := writeNew(name+".bak", before, mode); err != nil {
-		return err
+// replaceFile keeps the old text beside the file, as its name and .bak, and puts the new one in its place, so that one of
+// the two is always whole. Where name is a symbolic link, the file is what it leads to, and the link stays.
+func replaceFile(name string, before, after []byte, mode fs.FileMode) (target, backup string, err error) {
+	if target, err = filepath.EvalSymlinks(name); err != nil {
+		return "", "", err
 	}
-	next := name + ".new"
-	if err := writeNew(next, after, mode); err != nil {
-		return err
+	backup, next := target+".bak", target+".new"
+	if err := writeNew(backup, before, mode); err != nil {
+		return "", "", err
 	}
-	return os.Rename(next, name)
+	if err = writeNew(next, after, mode); err == nil {
+		if err = os.Rename(next, target); err != nil {
+			err = errors.Join(err, os.Remove(next))
+		}
+	}
+	if err != nil {
+		err = errors.Join(err, os.Remove(backup)) // so that the next try has its place
+	}
+	return target, backup, err
 }

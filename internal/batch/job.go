@@ -27,6 +27,7 @@ type Job struct {
 	Errors    []Failed  `json:"errors" bson:"-"`
 
 	Checkpoint checkpoint `json:"-" bson:"checkpoint"`
+	TaskPaths  []string   `json:"-" bson:"task_paths"` // by index, as Submit noted them
 }
 
 // Failed is a file that was not recognized.
@@ -70,8 +71,13 @@ func (j Job) Done() bool { return j.Published > 0 && j.Consumed >= j.Published }
 
 // Ended reports whether the backend or a person has ended the job otherwise.
 func (j Job) Ended() bool {
-	return slices.Contains([]string{"cancelled", "canceled", "failed", "error"}, j.Status)
+	return j.Cancelled() || j.Status == "failed" || j.Status == "error"
 }
+
+// Cancelled reports whether a person has ended the job.
+func (j Job) Cancelled() bool { return slices.Contains(cancelled, j.Status) }
+
+var cancelled = []string{"cancelled", "canceled"}
 
 // ErrNoJob says that there is no such job.
 var ErrNoJob = errors.New("there is no such job")
@@ -87,6 +93,7 @@ var (
 	// attributeFields are those of results without their texts, which a document has twice.
 	attributeFields = append(slices.Clone(jobFields), "checkpoint.errors", "checkpoint.results.file_path", "checkpoint.results.file_index",
 		"checkpoint.results.provider", "checkpoint.results.languages", "checkpoint.results.handwriting")
+	retryFields  = append(slices.Clone(attributeFields), "task_paths")
 	resultFields = append(slices.Clone(attributeFields), "checkpoint.results.status", "checkpoint.results.confidence",
 		"checkpoint.results.words_count", "checkpoint.results.pages_processed", "checkpoint.results.text", "checkpoint.results.metadata",
 		"checkpoint.results.processed_at", "checkpoint.results.retry_count")

@@ -9,28 +9,32 @@ import (
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
+
+	"github.com/gvpocr/worker/ocrworker/source"
 )
 
 // Retried is what Retry did.
 type Retried struct {
-	Published []string // paths of the files that are tried again
+	Published []string // paths of the files that are tried again, as their tasks have them
+	Foreign   []string // those of them that workers with other folders than the failed one's won't find
 	Skipped   []string // why others are not, one sentence each
 }
 
-// Retry publishes the failed files of a job again. Empty fields of o are those that the job had.
+// Retry publishes the failed files of a job again. Empty fields of o are those that the job had; roots are the folders of
+// this process. A job that is cancelled or still runs is refused, with ErrCancelled or ErrRuns.
 //
 // A file's error is taken out of the document, and its count back, before its task is published: workers take what is
 // counted as done. If publishing fails the error is put back as it was.
-//
-// Errors in job documents don't have the file's index. The files that are tried again get the indexes that no result
-// has, in the order of their paths, which is the order in which indexes were given if the job's files were sorted.
-func (c *Client) Retry(ctx context.Context, id string, o Options) (Retried, error) {
+func (c *Client) Retry(ctx context.Context, id string, roots source.Roots, o Options) (Retried, error) {
 	var done Retried
 	if c.producer == nil {
 		return done, errNoQueue
 	}
-	j, err := c.read(ctx, id, attributeFields...)
+	j, err := c.read(ctx, id, retryFields...)
 	if err != nil {
+		return done, err
+	}
+	if err := j.mayRetry(); err != nil {
 		return done, err
 	}
 	if o, err = c.optionsOf(ctx, j, o); err != nil {
@@ -38,33 +42,53 @@ func (c *Client) Retry(ctx context.Context, id string, o Options) (Retried, erro
 	}
 	again, skipped := j.retryable()
 	done.Skipped = skipped
-	free := j.freeIndexes()
+	originals := j.originals(again, roots)
 	for i, f := range again {
 		if err := ctx.Err(); err != nil {
 			return done, err
 		}
-		index := j.Total + i // more errors than files: one of them is an error that another worker wrote twice
-		if i < len(free) {
-			index = free[i]
-		}
-		published, err := c.retryOne(ctx, f, task{
-			Key: newKey(), JobID: id, FilePath: f.Path, FileIndex: index, TotalFiles: j.Total, Provider: o.Provider, Languages: o.Languages,
+		task := originals[i]
+		published, err := c.retryOne(ctx, f, Task{
+			Key: newKey(), JobID: id, FilePath: task.path, FileIndex: task.index, TotalFiles: j.Total, Provider: o.Provider, Languages: o.Languages,
 			Handwriting: o.Handwriting,
 		})
 		switch {
 		case err != nil:
 			return done, err
 		case !published:
-			done.Skipped = append(done.Skipped, f.Path+": somebody else tries it again")
-		default:
-			done.Published = append(done.Published, f.Path)
+			done.Skipped = append(done.Skipped, f.Path+": its error is not there any more, or the job was cancelled meanwhile")
+			continue
+		case task.foreign:
+			done.Foreign = append(done.Foreign, task.path)
 		}
+		done.Published = append(done.Published, task.path)
 	}
 	return done, nil
 }
 
+// Why a job's files can't be tried again.
+var (
+	ErrCancelled = errors.New("it is cancelled, so workers leave its tasks alone")
+	ErrRuns      = errors.New("it still runs")
+)
+
+// mayRetry refuses a job that is not at its end: which indexes are free is known only then. Nor would a cancelled one's
+// tasks be done.
+func (j Job) mayRetry() error {
+	switch {
+	case j.Cancelled():
+		return fmt.Errorf("job %s: %w; make a new job of its files: ocr-worker submit", j.ID, ErrCancelled)
+	case j.Published == 0 && j.Ended():
+		return fmt.Errorf("job %s: nothing of it was published; make a new job of its files: ocr-worker submit", j.ID)
+	case !j.Done():
+		return fmt.Errorf("job %s: %w: %d of %d files are finished and its status is %q; try again when all are, which ocr-worker status %s shows",
+			j.ID, ErrRuns, j.Consumed, j.Published, j.Status, j.ID)
+	}
+	return nil
+}
+
 // retryOne reports false if the file's error is not there any more. An interrupt takes effect between files.
-func (c *Client) retryOne(ctx context.Context, f Failed, t task) (published bool, err error) {
+func (c *Client) retryOne(ctx context.Context, f Failed, t Task) (published bool, err error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), taskTimeout)
 	defer cancel()
 	taken, err := c.takeBack(ctx, t.JobID, f)
@@ -98,11 +122,11 @@ func (j Job) retryable() (again []Failed, skipped []string) {
 }
 
 // takeBack takes a file's error out of the document, as if it had not been tried. It reports false if the error is not there
-// any more.
+// any more, or the job is cancelled.
 func (c *Client) takeBack(ctx context.Context, id string, f Failed) (taken bool, err error) {
 	err = c.store.Do(ctx, "take back an error of "+id, func(ctx context.Context, jobs *mongo.Collection) error {
 		result, err := jobs.UpdateOne(ctx,
-			bson.M{"job_id": id, "checkpoint.errors": bson.M{"$elemMatch": bson.M{"file_path": f.Path, "processed_at": f.ProcessedAt}}},
+			bson.M{"job_id": id, "status": bson.M{"$nin": cancelled}, "checkpoint.errors": bson.M{"$elemMatch": bson.M{"file_path": f.Path, "processed_at": f.ProcessedAt}}},
 			bson.M{
 				"$pull": bson.M{
 					"checkpoint.errors":          bson.M{"file_path": f.Path, "processed_at": f.ProcessedAt},
@@ -119,7 +143,7 @@ func (c *Client) takeBack(ctx context.Context, id string, f Failed) (taken bool,
 
 // putBack puts a file's error back whose task was not published, for the reason given, and notes the task's key, as takeOut
 // does. It reports true if a worker has been quicker.
-func (c *Client) putBack(ctx context.Context, t task, f Failed, why error) (published bool, err error) {
+func (c *Client) putBack(ctx context.Context, t Task, f Failed, why error) (published bool, err error) {
 	err = c.store.Do(ctx, "put back an error of "+t.JobID, func(ctx context.Context, jobs *mongo.Collection) error {
 		result, err := jobs.UpdateOne(ctx, bson.M{
 			"job_id":                           t.JobID,

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"path"
 	"path/filepath"
 	"slices"
@@ -13,43 +14,110 @@ import (
 	"github.com/gvpocr/worker/ocrworker/source"
 )
 
-// Scan returns the files of a folder and those below it, or a single file, sorted, by the paths that a task has for them: relative to the
-// folders that every worker has, wherever it has them. Symbolic links are not followed. left is how many files have
-// extensions that are not accepted.
-func Scan(folder string, roots source.Roots) (paths []string, left int, err error) {
+// Files are what Scan has found.
+type Files struct {
+	Paths      []string // sorted, as a task has them: relative to the folders that every worker has, wherever it has them
+	OtherKinds int      // files with extensions that are not accepted
+	Links      []string // symbolic links that are left out, one sentence each
+}
+
+// Scan finds the files of a folder and those below it, or a single file.
+//
+// A symbolic link to a file stands for what it leads to, as it does for workers: the file is in the job once, by its own
+// path, whatever leads to it. Workers key results by that, and count a second link to a file as an error.
+func Scan(folder string, roots source.Roots) (Files, error) {
 	top, err := filepath.Abs(folder)
 	if err == nil {
 		top, err = filepath.EvalSymlinks(top)
 	}
 	if err != nil {
-		return nil, 0, err
+		return Files{}, err
 	}
 	prefix, err := prefixOf(top, roots)
 	if err != nil {
-		return nil, 0, err
+		return Files{}, err
 	}
+	s := scan{roots: roots, paths: map[string]bool{}}
+	var links []string
 	err = filepath.WalkDir(top, func(name string, entry fs.DirEntry, err error) error {
 		switch {
 		case err != nil:
 			return err
-		case !entry.Type().IsRegular():
+		case entry.Type()&fs.ModeSymlink != 0:
+			links = append(links, name)
 			return nil
-		case !slices.Contains(pages.Extensions, strings.ToLower(filepath.Ext(name))):
-			left++
+		case !entry.Type().IsRegular():
 			return nil
 		}
 		rel, err := filepath.Rel(top, name)
 		if err != nil {
 			return err
 		}
-		paths = append(paths, path.Join(prefix, filepath.ToSlash(rel)))
+		s.add(path.Join(prefix, filepath.ToSlash(rel)))
 		return nil
 	})
-	if err == nil && len(paths) == 0 {
+	if err != nil {
+		return Files{}, err
+	}
+	for _, link := range links {
+		s.follow(link)
+	}
+	s.found.Paths = slices.Sorted(maps.Keys(s.paths))
+	if len(s.paths) == 0 {
 		err = fmt.Errorf("%s holds no file of an accepted kind (%s)", folder, strings.Join(pages.Extensions, " "))
 	}
-	slices.Sort(paths)
-	return paths, left, err
+	return s.found, err
+}
+
+// scan is the state of one Scan.
+type scan struct {
+	roots source.Roots
+	found Files
+	paths map[string]bool
+}
+
+// add adds a file, and reports whether it is new.
+func (s *scan) add(path string) bool {
+	switch {
+	case !slices.Contains(pages.Extensions, strings.ToLower(filepath.Ext(path))):
+		s.found.OtherKinds++
+		return true
+	case s.paths[path]:
+		return false
+	}
+	s.paths[path] = true
+	return true
+}
+
+// follow adds what a link leads to.
+func (s *scan) follow(link string) {
+	leave := func(format string, args ...any) {
+		s.found.Links = append(s.found.Links, link+": "+fmt.Sprintf(format, args...))
+	}
+	location, err := s.roots.Locate(link)
+	if located, ok := errors.AsType[*fs.PathError](err); ok {
+		err = located.Err
+	}
+	switch {
+	case errors.Is(err, source.ErrNotFile):
+		leave("links are followed to files only, not to folders")
+		return
+	case errors.Is(err, source.ErrOutside):
+		leave("it leads out of the folders that workers read (GVPOCR_PATH, NEWSLETTERS_PATH)")
+		return
+	case errors.Is(err, fs.ErrNotExist):
+		leave("it leads to nothing")
+		return
+	case err != nil:
+		leave("%v", err)
+		return
+	}
+	path, err := prefixOf(location.Path, s.roots)
+	if err != nil {
+		leave("%v", err)
+	} else if !s.add(path) {
+		leave("it leads to %s, which is in the job already", path)
+	}
 }
 
 // prefixOf returns what a task's path of a folder begins with.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -22,24 +21,6 @@ type Options struct {
 	Provider    string
 	Languages   []string
 	Handwriting bool
-}
-
-// task is the message of one file, with the fields in the backend's order.
-type task struct {
-	JobID          string   `json:"job_id"`
-	FilePath       string   `json:"file_path"`
-	FileIndex      int      `json:"file_index"`
-	TotalFiles     int      `json:"total_files"`
-	ProcessingMode string   `json:"processing_mode"`
-	Provider       string   `json:"provider"`
-	Languages      []string `json:"languages"`
-	Handwriting    bool     `json:"handwriting"`
-	Attempt        int      `json:"attempt"`
-	EnqueuedAt     string   `json:"enqueued_at"`
-
-	// Key is what workers of this project know the task by in place of its message's id, so that a task that had to be
-	// published twice is counted once, and one that was taken back is not counted at all. Python workers ignore it.
-	Key string `json:"first_message_id"`
 }
 
 // newKey returns a key in the form of nsqd's message ids.
@@ -66,26 +47,15 @@ func (c *Client) Submit(ctx context.Context, paths []string, o Options) (id stri
 	id = uuid.NewString()
 	now := time.Now().UTC()
 	err = c.store.Do(ctx, "create a job", func(ctx context.Context, jobs *mongo.Collection) error {
-		_, err := jobs.InsertOne(ctx, bson.D{
-			{Key: "job_id", Value: id},
-			{Key: "status", Value: "processing"},
-			{Key: "created_at", Value: now},
-			{Key: "updated_at", Value: now},
+		// What retry needs to know, beside what the backend writes. The paths are a small part of what the results will be.
+		document := append(Document(id, len(paths), now), bson.D{
 			{Key: "processing_mode", Value: "single"},
 			{Key: "provider", Value: o.Provider},
 			{Key: "languages", Value: o.Languages},
 			{Key: "handwriting", Value: o.Handwriting},
-			{Key: "total_files", Value: len(paths)},
-			{Key: "published_count", Value: 0},
-			{Key: "consumed_count", Value: 0},
-			{Key: "progress", Value: bson.D{
-				{Key: "current", Value: 0}, {Key: "total", Value: len(paths)}, {Key: "percentage", Value: 0}, {Key: "filename", Value: ""},
-			}},
-			{Key: "checkpoint", Value: bson.D{
-				{Key: "processed_files", Value: bson.A{}}, {Key: "processed_message_ids", Value: bson.A{}},
-				{Key: "results", Value: bson.A{}}, {Key: "errors", Value: bson.A{}},
-			}},
-		})
+			{Key: "task_paths", Value: paths},
+		}...)
+		_, err := jobs.InsertOne(ctx, document)
 		return err
 	})
 	if err != nil {
@@ -95,7 +65,7 @@ func (c *Client) Submit(ctx context.Context, paths []string, o Options) (id stri
 	group.SetLimit(publishers)
 	for i, path := range paths {
 		group.Go(func() error {
-			return c.publishCounted(groupCtx, task{
+			return c.publishCounted(groupCtx, Task{
 				Key: newKey(), JobID: id, FilePath: path, FileIndex: i, TotalFiles: len(paths), Provider: o.Provider, Languages: o.Languages,
 				Handwriting: o.Handwriting,
 			})
@@ -126,7 +96,7 @@ func (c *Client) failUnpublished(ctx context.Context, id string) (failed bool) {
 
 // publishCounted publishes a task and counts it as published. It is counted first: a job of which more is consumed than was
 // published would be taken for corrupt. An interrupt takes effect between tasks.
-func (c *Client) publishCounted(ctx context.Context, t task) error {
+func (c *Client) publishCounted(ctx context.Context, t Task) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -147,7 +117,7 @@ const taskTimeout = 30 * time.Second
 // takeOut counts a task back that was not published, as far as can be known: nsqd may have taken it and its answer may be
 // lost. So its key is noted, by which workers then finish the task without counting it. It returns why the task was not
 // published, or nil if a worker has been quicker: then it was.
-func (c *Client) takeOut(ctx context.Context, t task, why error) error {
+func (c *Client) takeOut(ctx context.Context, t Task, why error) error {
 	taken := false
 	err := c.store.Do(ctx, "take a task out of "+t.JobID, func(ctx context.Context, jobs *mongo.Collection) error {
 		result, err := jobs.UpdateOne(ctx, bson.M{"job_id": t.JobID, "checkpoint.processed_message_ids": bson.M{"$ne": t.Key}}, bson.M{
@@ -172,10 +142,8 @@ func (c *Client) count(ctx context.Context, id string) error {
 
 // publish publishes a task. When the connection is lost before nsqd has answered it may have the message, so it is
 // published again, under the same key.
-func (c *Client) publish(ctx context.Context, t task) error {
-	t.ProcessingMode = "single"
-	t.EnqueuedAt = time.Now().UTC().Format("2006-01-02T15:04:05.000000")
-	body, err := json.Marshal(t)
+func (c *Client) publish(ctx context.Context, t Task) error {
+	body, err := t.Body()
 	if err != nil {
 		return err
 	}

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/compose-spec/compose-go/v2/types"
 	"go.yaml.in/yaml/v3"
 )
 
@@ -54,8 +55,9 @@ func parse(text []byte) (*document, error) {
 	return d, nil
 }
 
-// proxies returns the services that run socat.
-func (d *document) proxies() (map[string]proxy, error) {
+// proxies returns the services that run socat. What they run is read from the text, so that variables stay variables;
+// whether they do is also seen from what the variables hold, and from what they extend.
+func (d *document) proxies(project *types.Project) (map[string]proxy, error) {
 	found := map[string]proxy{}
 	for i := 0; i < len(d.services.Content); i += 2 {
 		name := d.services.Content[i].Value
@@ -63,14 +65,15 @@ func (d *document) proxies() (map[string]proxy, error) {
 		if err := d.services.Content[i+1].Decode(&service); err != nil {
 			return nil, fmt.Errorf("service %s: %w", name, err)
 		}
-		p, ok, err := parseProxy(name, service)
-		if err != nil {
+		loaded := project.Services[name]
+		p, ok, err := parseProxy(name, loaded.Image, service)
+		base := extendsOf(service)
+		switch {
+		case base.service != "" && (err != nil || !ok && runsSocat(loaded)):
+			return nil, fmt.Errorf("service %s has what it runs from %s by extends: write its image and its command into %s itself", name, base, name)
+		case err != nil:
 			return nil, err
-		}
-		if extends, has := service["extends"]; has && !ok {
-			return nil, fmt.Errorf("service %s extends %v: what it has from there is not seen here", name, extends)
-		}
-		if ok {
+		case ok:
 			found[name] = p
 		}
 	}

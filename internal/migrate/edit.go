@@ -26,6 +26,7 @@ func (m *migration) edit(lines []line) error {
 		if _, isProxy := m.proxies[name]; isProxy || !slices.Contains(m.workers, name) {
 			continue
 		}
+		var mended []string
 		for _, key := range []string{"depends_on", "links"} {
 			gone, err := m.mend(service, key)
 			if err != nil {
@@ -34,19 +35,36 @@ func (m *migration) edit(lines []line) error {
 			if len(gone) > 0 {
 				m.changes = append(m.changes, fmt.Sprintf("service %s: %s loses %s", name, key, strings.Join(gone, ", ")))
 			}
+			mended = append(mended, gone...)
 		}
-		if err := m.addLines(d.services.Content[i], service, lines); err != nil {
-			return fmt.Errorf("service %s: environment: %w", name, err)
+		if err := m.extended(name, mended); err != nil {
+			return err
 		}
-		var added []string
-		for _, l := range lines {
-			added = append(added, l.name+": "+l.value)
+		if b := d.baseOf(name); m.inherits(name) {
+			m.changes = append(m.changes, fmt.Sprintf("service %s has the new lines from %s, which it extends", name, b))
+			if owner(service, "image") == nil {
+				continue
+			}
+		} else if err := m.gainLines(d.services.Content[i], service, lines); err != nil {
+			return err
 		}
-		m.changes = append(m.changes, fmt.Sprintf("service %s: environment gains %s", name, strings.Join(added, ", ")))
-		if err := m.setImage(service); err != nil {
+		if err := m.setImage(name, service); err != nil {
 			return fmt.Errorf("service %s: image: %w", name, err)
 		}
 	}
+	return nil
+}
+
+// gainLines adds variables to the environment of a worker, and says so.
+func (m *migration) gainLines(key, service *yaml.Node, lines []line) error {
+	if err := m.addLines(key, service, lines); err != nil {
+		return fmt.Errorf("service %s: environment: %w", key.Value, err)
+	}
+	var added []string
+	for _, l := range lines {
+		added = append(added, l.name+": "+l.value)
+	}
+	m.changes = append(m.changes, fmt.Sprintf("service %s: environment gains %s", key.Value, strings.Join(added, ", ")))
 	return nil
 }
 
@@ -169,17 +187,15 @@ func (d *document) insert(at, indent int, lines []string) {
 	d.change(at, at, text...)
 }
 
-// setImage writes the workers' new image.
-func (m *migration) setImage(service *yaml.Node) error {
-	if m.options.Image == "" {
+// setImage writes the workers' new image. What is built stays, and a note says so: whether the build's sources are those of
+// this worker is not seen here.
+func (m *migration) setImage(name string, service *yaml.Node) error {
+	if m.options.Image == "" || m.built(name) {
 		return nil
-	}
-	if owner(service, "build") != nil {
-		return fmt.Errorf("the service is built; replace its build by the image by hand")
 	}
 	from := owner(service, "image")
 	if from == nil {
-		return fmt.Errorf("there is none")
+		return fmt.Errorf("it is not in this file: write it into the service")
 	}
 	value := target(child(from, "image"))
 	d := m.document

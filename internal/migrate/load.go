@@ -1,50 +1,61 @@
 package migrate
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
-	"regexp"
+	"maps"
+	"strings"
 
-	"github.com/compose-spec/compose-go/v2/interpolation"
 	"github.com/compose-spec/compose-go/v2/loader"
 	"github.com/compose-spec/compose-go/v2/types"
 	"github.com/sirupsen/logrus"
+	"go.yaml.in/yaml/v3"
 )
 
-// required finds the variables without which compose refuses to load a file. A migration can do without them.
-var required = regexp.MustCompile(`\$\{(\w+):?\?`)
+// source is where a compose file lies, and what its variables hold.
+type source struct {
+	dir string
+	env types.Mapping
+}
 
 // load loads a compose file as compose does, with everything checked.
-func load(ctx context.Context, dir string, text []byte, o Options) (*types.Project, error) {
-	logrus.SetOutput(io.Discard) // the loader warns of variables that are not set, which is no concern here
-	needed := map[string]bool{}
-	for _, match := range required.FindAllSubmatch(text, -1) {
-		needed[string(match[1])] = true
-	}
-	lookUp := func(name string) (string, bool) {
-		if o.LookupEnv != nil {
-			if value, ok := o.LookupEnv(name); ok {
-				return value, true
-			}
-		}
-		return "required-" + name, needed[name]
-	}
+func (s source) load(ctx context.Context, text []byte) (*types.Project, error) {
+	logrus.SetOutput(io.Discard) // the loader warns of variables that are not set, which the caller says by itself
 	project, err := loader.LoadWithContext(ctx, types.ConfigDetails{
-		WorkingDir:  dir,
+		WorkingDir:  s.dir,
 		ConfigFiles: []types.ConfigFile{{Filename: "compose.yml", Content: text}},
+		Environment: maps.Clone(s.env), // the loader writes into it
 	}, func(options *loader.Options) {
-		options.SetProjectName("migrate", true)
+		options.SetProjectName(cmp.Or(loader.NormalizeProjectName(s.env["COMPOSE_PROJECT_NAME"]), "migrate"), true)
 		options.SkipInclude = true
-		options.Interpolate = &interpolation.Options{LookupValue: lookUp}
+		options.Interpolate.Substitute = substitute
 		options.Profiles = []string{"*"}
 	})
 	if err != nil {
-		return nil, fmt.Errorf("compose can't load it: %w", err)
+		err = fmt.Errorf("compose can't load it: %w", err)
+		if names := s.unset(text); len(names) > 0 {
+			err = fmt.Errorf("%w; it has variables that are %s", err, notSet(names))
+		}
+		return nil, err
 	}
 	if len(project.Services) == 0 {
 		return nil, errors.New("it has no services")
 	}
 	return project, nil
+}
+
+// unset returns the variables of a file that are not set and have no default.
+func (s source) unset(text []byte) []string {
+	var content map[string]any
+	if yaml.Unmarshal(text, &content) != nil {
+		return nil
+	}
+	return unset(content, s.env)
+}
+
+func notSet(names []string) string {
+	return fmt.Sprintf("not set here, nor in the file .env beside it: %s", strings.Join(names, ", "))
 }

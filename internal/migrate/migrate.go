@@ -7,6 +7,7 @@
 package migrate
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -23,8 +24,9 @@ type Options struct {
 	// Image is the image that workers get. Empty leaves theirs.
 	Image string
 
-	// LookupEnv is where variables in the file have their values from. They stay variables in the new text.
-	LookupEnv func(name string) (string, bool)
+	// Environ is where variables in the file have their values from, as os.Environ has it, and after it the file .env
+	// beside the compose file. They are only used to understand the file: in the new text they stay variables.
+	Environ []string
 }
 
 // Result is a migrated file. Its sentences show no passwords; Text has everything that the old text had.
@@ -39,7 +41,12 @@ var ErrNoProxy = errors.New("there is no socat service in it")
 
 // File migrates the text of a compose file that lies in dir. The error says why it is refused.
 func File(ctx context.Context, dir string, text []byte, o Options) (Result, error) {
-	before, err := load(ctx, dir, text, o)
+	env, err := environment(dir, o.Environ)
+	if err != nil {
+		return Result{}, err
+	}
+	from := source{dir, env}
+	before, err := from.load(ctx, text)
 	if err != nil {
 		return Result{}, err
 	}
@@ -47,14 +54,14 @@ func File(ctx context.Context, dir string, text []byte, o Options) (Result, erro
 	if err != nil {
 		return Result{}, err
 	}
-	proxies, err := d.proxies()
+	proxies, err := d.proxies(before)
 	if err != nil {
 		return Result{}, err
 	}
 	if len(proxies) == 0 {
 		return Result{}, ErrNoProxy
 	}
-	m := migration{options: o, document: d, before: before, proxies: proxies}
+	m := migration{options: o, document: d, before: before, proxies: proxies, unset: from.unset(text)}
 	if err := m.findWorkers(); err != nil {
 		return Result{}, err
 	}
@@ -66,7 +73,7 @@ func File(ctx context.Context, dir string, text []byte, o Options) (Result, erro
 		return Result{}, err
 	}
 	result := Result{Text: d.apply(), Changes: m.changes, Notes: m.notes()}
-	after, err := load(ctx, dir, result.Text, o)
+	after, err := from.load(ctx, result.Text)
 	if err != nil {
 		return Result{}, fmt.Errorf("without its proxies the file is not a compose file any more: %w", err)
 	}
@@ -83,6 +90,7 @@ type migration struct {
 	before   *types.Project
 	proxies  map[string]proxy // by service
 	workers  []string         // services that use a proxy, sorted
+	unset    []string         // variables of which it is not known what they hold
 	changes  []string
 }
 
@@ -108,6 +116,9 @@ func (m *migration) findWorkers() error {
 		m.workers = append(m.workers, name)
 	}
 	if len(m.workers) == 0 {
+		if len(m.unset) > 0 {
+			return fmt.Errorf("no worker in it is seen to use the proxies; it may by a variable that is %s", notSet(m.unset))
+		}
 		return errors.New("no worker in it uses the proxies: they serve something outside of this file")
 	}
 	return nil
@@ -194,15 +205,70 @@ func (m *migration) joined(s types.ServiceConfig) error {
 func (m *migration) notes() []string {
 	var notes []string
 	for _, service := range slices.Sorted(maps.Keys(m.proxies)) {
-		for _, port := range m.before.Services[service].Ports {
-			notes = append(notes, fmt.Sprintf("%s published port %s of this machine; what used it there has to use the main server's", service, port.Published))
+		if ports := m.ports(service); len(ports) > 0 {
+			notes = append(notes, fmt.Sprintf("%s published ports of this machine (%s); what used them there has to use the main server's",
+				service, strings.Join(ports, ", ")))
 		}
 	}
-	if m.options.Image == "" {
-		for _, name := range m.workers {
-			notes = append(notes, fmt.Sprintf("%s keeps its image %s: it has to be one of this worker, which resolves names itself (--image sets it)",
-				name, m.before.Services[name].Image))
+	if len(m.unset) > 0 {
+		notes = append(notes, "some variables were taken for empty, and stay in the file as they are; they are "+notSet(m.unset))
+	}
+	return append(notes, m.imageNotes()...)
+}
+
+// ports are those that a proxy publishes, as the file has them.
+func (m *migration) ports(service string) []string {
+	var ports []string
+	if from := owner(child(m.document.services, service), "ports"); from != nil {
+		for _, item := range target(child(from, "ports")).Content {
+			if long := child(target(item), "published"); long != nil {
+				item = long
+			}
+			ports = append(ports, target(item).Value)
 		}
+		return ports
+	}
+	for _, port := range m.before.Services[service].Ports {
+		ports = append(ports, port.Published)
+	}
+	return ports
+}
+
+// image is a service's, as the file has it.
+func (m *migration) image(service string) string {
+	if from := owner(child(m.document.services, service), "image"); from != nil {
+		return target(child(from, "image")).Value
+	}
+	return m.before.Services[service].Image
+}
+
+// built reports whether a worker's image is built from what lies beside the file.
+func (m *migration) built(name string) bool { return m.before.Services[name].Build != nil }
+
+// imageNotes say which workers have to get another image, those with the same one in one sentence.
+func (m *migration) imageNotes() []string {
+	image := cmp.Or(m.options.Image, DefaultImage)
+	var notes, images []string
+	workers := map[string][]string{}
+	for _, name := range m.workers {
+		old := m.image(name)
+		switch {
+		case m.built(name):
+			notes = append(notes, fmt.Sprintf("%s: its build stays; unless it builds this worker, which needs no proxies, write image: %s in place of build",
+				name, image))
+		case m.options.Image == "":
+			if workers[old] == nil {
+				images = append(images, old)
+			}
+			workers[old] = append(workers[old], name)
+		}
+	}
+	for _, old := range images {
+		notes = append(notes, fmt.Sprintf("%s: the image stays %s; it has to be one of this worker, which needs no proxies: write %s in its "+
+			"place, or begin anew with --image", strings.Join(workers[old], ", "), old, image))
 	}
 	return notes
 }
+
+// DefaultImage is the name that this project's image is built under.
+const DefaultImage = "gvpocr-worker:go"

@@ -119,7 +119,8 @@ func TestDockerComposeTakesWhatIsMigrated(t *testing.T) {
 		t.Parallel()
 		cmd := exec.CommandContext(t.Context(), compose, "-f", "want.yml", "config", "--quiet")
 		cmd.Dir = f.dir
-		cmd.Env = append(os.Environ(), "MONGO_PASSWORD=x", "LOOKUPD_HOST=main.example.org")
+		cmd.Env = append(os.Environ(), "MONGO_PASSWORD=x", "LOOKUPD_HOST=main.example.org", "MAIN_SERVER=10.0.0.1", "MONGO_PORT=37017", "TAG=1",
+			"WORKER_CPUS=2")
 		if out, err := cmd.CombinedOutput(); err != nil {
 			t.Errorf("%v\n%s", err, out)
 		}
@@ -137,6 +138,35 @@ func TestWhatIsNotUnderstoodIsRefusedWithAReason(t *testing.T) {
 			t.Error("it shows a password")
 		}
 	})
+}
+
+func TestTheEnvironmentGoesBeforeTheFileBesideIt(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name, text string) {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const text = `services:
+  mongodb-proxy:
+    image: ${SOCAT}
+    command: TCP-LISTEN:27017,fork TCP:10.0.0.1:27017
+  worker1:
+    image: gvpocr-worker
+    environment:
+      NSQD_ADDRESS: nsqd.example.org:4150
+      MONGO_URI:
+`
+	write(".env", "SOCAT=other/image\nMONGO_URI=mongodb://${HOST}/gvpocr\nHOST=elsewhere\n")
+	if _, err := migrate.File(t.Context(), dir, []byte(text), migrate.Options{}); !errors.Is(err, migrate.ErrNoProxy) {
+		t.Errorf("by .env it has no proxy: %v", err)
+	}
+	// What .env is made of comes from the environment, too.
+	environ := []string{"SOCAT=alpine/socat", "HOST=mongodb-proxy"}
+	result, err := migrate.File(t.Context(), dir, []byte(text), migrate.Options{Environ: environ})
+	if err != nil || !strings.Contains(string(result.Text), "      MAIN_SERVER_IP: 10.0.0.1\n      NSQD_ADDRESS: nsqd.example.org:4150\n      MONGO_URI:\n") {
+		t.Errorf("%v\n%s", err, result.Text)
+	}
 }
 
 func TestWindowsLineEndsStay(t *testing.T) {

@@ -1,6 +1,7 @@
 package migrate
 
 import (
+	"errors"
 	"fmt"
 	"path"
 	"regexp"
@@ -39,8 +40,9 @@ func (p proxy) names(s types.ServiceConfig) []string {
 	return names
 }
 
-// parseProxy reads a service as the file has it. It reports false if the service does not run socat.
-func parseProxy(name string, service map[string]any) (proxy, bool, error) {
+// parseProxy reads a service as the file has it; image is what its image's variables make of it. It reports false if the
+// service does not run socat.
+func parseProxy(name, image string, service map[string]any) (proxy, bool, error) {
 	entrypoint, err := words(service["entrypoint"])
 	if err != nil {
 		return proxy{}, false, fmt.Errorf("service %s: entrypoint: %w", name, err)
@@ -49,8 +51,7 @@ func parseProxy(name string, service map[string]any) (proxy, bool, error) {
 	if err != nil {
 		return proxy{}, false, fmt.Errorf("service %s: command: %w", name, err)
 	}
-	image, _ := service["image"].(string)
-	if base, _, _ := strings.Cut(path.Base(image), ":"); len(entrypoint) == 0 && strings.Contains(base, "socat") && !(len(command) > 0 && isShell(command)) {
+	if len(entrypoint) == 0 && isSocatImage(image) && !(len(command) > 0 && isShell(command)) {
 		entrypoint = []string{"socat"} // what such images have
 		if len(command) > 0 && path.Base(command[0]) == "socat" {
 			command = command[1:]
@@ -80,13 +81,28 @@ func parseProxy(name string, service map[string]any) (proxy, bool, error) {
 	return p, true, nil
 }
 
+func isSocatImage(image string) bool {
+	base, _, _ := strings.Cut(path.Base(image), ":")
+	return strings.Contains(base, "socat")
+}
+
+// runsSocat reports whether a service runs socat in the end, wherever it has that from.
+func runsSocat(s types.ServiceConfig) bool {
+	return isSocatImage(s.Image) || slices.ContainsFunc(slices.Concat(s.Entrypoint, s.Command), func(word string) bool { return strings.Contains(word, "socat") })
+}
+
 // words are a command's, which is a list or one string.
 func words(value any) ([]string, error) {
 	switch v := value.(type) {
 	case nil:
 		return nil, nil
 	case string:
-		return shellwords.Parse(v)
+		veiled, lift := veil(v)
+		list, err := shellwords.Parse(veiled)
+		for i := range list {
+			list[i] = lift(list[i])
+		}
+		return list, err
 	case []any:
 		var list []string
 		for _, item := range v {
@@ -109,8 +125,9 @@ func shellCommands(argv []string) ([][]string, error) {
 		return nil, fmt.Errorf("its shell gets %d words instead of one script", len(argv)-2)
 	}
 	var commands [][]string
-	for _, text := range between.Split(argv[2], -1) {
-		c, err := shellwords.Parse(text)
+	script, lift := veil(argv[2])
+	for _, text := range between.Split(script, -1) {
+		c, err := words(lift(text))
 		if err != nil {
 			return nil, fmt.Errorf("its script: %w", err)
 		}
@@ -145,6 +162,9 @@ func parseSocat(argv []string) (forward, error) {
 		default:
 			addresses = append(addresses, argv[i])
 		}
+	}
+	if len(addresses) == 0 {
+		return forward{}, errors.New("its socat has no addresses, as if others extended it: write its image and command into those, and remove it")
 	}
 	if len(addresses) != 2 {
 		return forward{}, fmt.Errorf("socat has %d addresses instead of two", len(addresses))

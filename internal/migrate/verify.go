@@ -40,7 +40,7 @@ func (m *migration) verify(after *types.Project, lines []line) error {
 				s.Environment[l.name] = value
 			}
 		}
-		if worker && m.options.Image != "" {
+		if worker && m.options.Image != "" && !m.built(name) {
 			s.Image = m.options.Image
 		}
 		want.Services[name] = s

@@ -4,7 +4,6 @@ package backend
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"net"
 	"time"
@@ -17,11 +16,12 @@ import (
 
 	"github.com/gvpocr/worker/dialer"
 	"github.com/gvpocr/worker/dialer/nsqdial"
+	"github.com/gvpocr/worker/internal/batch"
 	"github.com/gvpocr/worker/resolve"
 )
 
 // Topic is where workers look for tasks.
-const Topic = "bulk_ocr_file_tasks"
+const Topic = batch.Topic
 
 // Backend creates jobs. Close ends it.
 type Backend struct {
@@ -32,18 +32,7 @@ type Backend struct {
 }
 
 // Task is the message of one file. Its fields are as the backend publishes them.
-type Task struct {
-	JobID          string   `json:"job_id"`
-	FilePath       string   `json:"file_path"`
-	FileIndex      int      `json:"file_index"`
-	TotalFiles     int      `json:"total_files"`
-	ProcessingMode string   `json:"processing_mode"`
-	Provider       string   `json:"provider"`
-	Languages      []string `json:"languages"`
-	Handwriting    bool     `json:"handwriting"`
-	Attempt        int      `json:"attempt"`
-	EnqueuedAt     string   `json:"enqueued_at"`
-}
+type Task = batch.Task
 
 // Job is what workers leave in a job document, as far as the aggregator and people read it.
 type Job struct {
@@ -140,20 +129,7 @@ func (b *Backend) Jobs() *mongo.Collection { return b.jobs }
 // Create makes a job's document for total files and returns its id.
 func (b *Backend) Create(ctx context.Context, total int) (id string, err error) {
 	id = uuid.NewString()
-	now := time.Now().UTC()
-	_, err = b.jobs.InsertOne(ctx, bson.M{
-		"job_id":          id,
-		"status":          "processing",
-		"created_at":      now,
-		"updated_at":      now,
-		"total_files":     total,
-		"published_count": 0,
-		"consumed_count":  0,
-		"progress":        bson.M{"current": 0, "total": total, "percentage": 0, "filename": ""},
-		"checkpoint": bson.M{
-			"processed_files": bson.A{}, "processed_message_ids": bson.A{}, "results": bson.A{}, "errors": bson.A{},
-		},
-	})
+	_, err = b.jobs.InsertOne(ctx, batch.Document(id, total, time.Now().UTC()))
 	if err != nil {
 		return "", fmt.Errorf("create job: %w", err)
 	}
@@ -162,16 +138,10 @@ func (b *Backend) Create(ctx context.Context, total int) (id string, err error) 
 
 // Publish publishes a task and counts it. Empty fields get what the backend puts there.
 func (b *Backend) Publish(ctx context.Context, t Task) error {
-	if t.ProcessingMode == "" {
-		t.ProcessingMode = "single"
-	}
 	if t.Provider == "" {
 		t.Provider = "tesseract"
 	}
-	if t.EnqueuedAt == "" {
-		t.EnqueuedAt = time.Now().UTC().Format("2006-01-02T15:04:05.000000")
-	}
-	body, err := json.Marshal(t)
+	body, err := t.Body()
 	if err != nil {
 		return err
 	}

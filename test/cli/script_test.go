@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"testing"
 
+	"github.com/compose-spec/compose-go/v2/dotenv"
 	"github.com/compose-spec/compose-go/v2/loader"
 	"github.com/compose-spec/compose-go/v2/types"
 	"github.com/rogpeppe/go-internal/testscript"
@@ -90,20 +91,23 @@ func setFrom(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Setenv(args[0], match[1])
 }
 
-// composeEnvironment gives the script the environment that compose gives a service, and nothing else of today's:
-// composeenv FILE SERVICE
+// composeEnvironment gives the script the environment that compose gives a service, with the variables of the file .env
+// beside the compose file, and nothing else of today's: composeenv FILE SERVICE
 func composeEnvironment(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 2 {
 		ts.Fatalf("usage: composeenv FILE SERVICE")
 	}
+	beside, err := dotenv.GetEnvFromFile(nil, []string{filepath.Join(filepath.Dir(ts.MkAbs(args[0])), ".env")})
+	ts.Check(err)
 	project, err := loader.LoadWithContext(context.Background(), types.ConfigDetails{
+		WorkingDir:  filepath.Dir(ts.MkAbs(args[0])),
 		ConfigFiles: []types.ConfigFile{{Filename: args[0], Content: []byte(ts.ReadFile(args[0]))}},
-		Environment: types.Mapping{"PORT_MONGODB": ts.Getenv("PORT_MONGODB"), "PORT_NSQD": ts.Getenv("PORT_NSQD"), "PORT_NSQLOOKUPD": ts.Getenv("PORT_NSQLOOKUPD")},
+		Environment: beside,
 	}, func(o *loader.Options) { o.SetProjectName("script", true) })
 	ts.Check(err)
 	service, err := project.GetService(args[1])
 	ts.Check(err)
-	for _, name := range []string{"MONGO_URI", "NSQD_ADDRESS", "NSQLOOKUPD_ADDRESSES", "DIAL_MONGODB_PROXY", "DIAL_NSQD_PROXY", "DIAL_NSQLOOKUPD_PROXY", "DIAL_BACKEND_PROXY"} {
+	for _, name := range []string{"MONGO_URI", "NSQD_ADDRESS", "NSQLOOKUPD_ADDRESSES", "DIAL_MONGODB_PROXY", "DIAL_NSQD_PROXY", "DIAL_NSQLOOKUPD_PROXY", "DIAL_BACKEND_PROXY", "MAIN_SERVER_IP"} {
 		ts.Setenv(name, "")
 	}
 	for name, value := range service.Environment {
