@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"net/url"
@@ -14,6 +13,7 @@ import (
 	"time"
 
 	"github.com/gvpocr/worker/dialer/nsqdial"
+	"github.com/gvpocr/worker/internal/httpget"
 	"github.com/gvpocr/worker/internal/services"
 )
 
@@ -89,31 +89,15 @@ const maxBody = 4 << 20
 
 // get asks for a path and returns the status and the body.
 func (l *line) get(ctx context.Context, address, path string) (int, []byte, error) {
-	client := &http.Client{
-		Transport:     &http.Transport{DialContext: l.dialer.DialContext, DisableKeepAlives: true},
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+path, nil)
-	if err != nil {
-		return 0, nil, err
-	}
-	resp, err := client.Do(req)
-	if err != nil {
-		if wrapped, ok := errors.AsType[*url.Error](err); ok {
-			err = wrapped.Err // without the URL, which the target has said
-		}
-		return 0, nil, err
-	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxBody))
-	return resp.StatusCode, body, err
+	answer, err := httpget.Get(ctx, httpget.Client(l.dialer.DialContext), "http://"+address+path, maxBody)
+	return answer.Status, answer.Body, err
 }
 
 func (l *line) speakHTTP(ctx context.Context, address string, s *said) error {
 	begin := time.Now()
 	status, _, err := l.get(ctx, address, "/")
 	switch {
-	case err != nil:
+	case err != nil && !errors.Is(err, httpget.ErrTooLarge):
 		return err
 	case status == http.StatusBadGateway, status == http.StatusServiceUnavailable, status == http.StatusGatewayTimeout:
 		return fmt.Errorf("a gateway answers, with status %d: the service behind it is down", status)
