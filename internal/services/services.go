@@ -64,7 +64,8 @@ func Files(environ []string) []Service {
 		vars[name] = value
 	}
 	var list []Service
-	if u, err := url.Parse(vars["GVPOCR_SERVER_URL"]); err == nil && u.Host != "" {
+	backend, share := vars[FileVariables[0]], vars[FileVariables[1]]
+	if u, err := url.Parse(backend); err == nil && u.Host != "" {
 		switch u.Scheme {
 		case "http":
 			list = append(list, Service{HTTP, withPort(u.Host, "80")})
@@ -72,8 +73,8 @@ func Files(environ []string) []Service {
 			list = append(list, Service{HTTPS, withPort(u.Host, "443")})
 		}
 	}
-	if host := vars["SAMBA_HOST"]; host != "" {
-		list = append(list, Service{SMB, withPort(host, "13445")})
+	if share != "" {
+		list = append(list, Service{SMB, withPort(share, "13445")})
 	}
 	return list
 }
