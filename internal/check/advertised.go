@@ -83,7 +83,7 @@ func (c *checker) unreached(service, address, source string, err error) string {
 	c.mu.Unlock()
 	why := map[fault]string{refused: "refused", silent: "no answer", unreachable: "no way there"}[faultOf(err)]
 	if why == "" {
-		why = err.Error()
+		why = words(err)
 	}
 	variable := "DIAL_" + strings.NewReplacer("-", "_", ".", "_", ":", "_").Replace(strings.ToUpper(host))
 	remedy := fmt.Sprintf("set %s=host:port", variable)

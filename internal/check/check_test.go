@@ -116,7 +116,7 @@ func run(t *testing.T, kind services.Kind, targets string) check.Report {
 
 func runWith(t *testing.T, cfg check.Config) check.Report {
 	t.Helper()
-	cfg.HelloTimeout = 700 * time.Millisecond // what a mute server costs
+	cfg.HelloTimeout = time.Second // what a mute server costs
 	report, err := check.Run(t.Context(), cfg)
 	if err != nil {
 		t.Fatal(err)

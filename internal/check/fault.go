@@ -22,6 +22,7 @@ const (
 	closed            // accepted, and closed at once
 	unresolved        // a name server does not answer
 	unknown           // nobody knows the name
+	nohost            // it leads to a host that does not exist
 	other
 )
 
@@ -44,7 +45,9 @@ func failedStep(name, target string, err error) Step {
 	switch {
 	case name == Resolve && (errors.Is(err, resolve.ErrNotFound) || errors.Is(err, resolve.ErrAbsent)):
 		s.fault, s.Text = unknown, err.Error()
-	case name == Resolve && (errors.Is(err, errNoEndpoint) || isNotFound(err)): // somebody knows the name, and where it leads is of no use
+	case name == Resolve && missing(err) != "":
+		s.fault, s.Text = nohost, err.Error()
+	case errors.Is(err, errNoEndpoint):
 		s.Text = err.Error()
 	case name == Resolve:
 		s.fault, s.Text = unresolved, "a name server does not answer: "+words(err)
@@ -60,10 +63,12 @@ func failedStep(name, target string, err error) Step {
 	return s
 }
 
-// isNotFound reports whether DNS says that a host does not exist.
-func isNotFound(err error) bool {
-	var dns *net.DNSError
-	return errors.As(err, &dns) && dns.IsNotFound
+// missing returns the host of which DNS says that it does not exist, or nothing.
+func missing(err error) string {
+	if dns, ok := errors.AsType[*net.DNSError](err); ok && dns.IsNotFound {
+		return dns.Name
+	}
+	return ""
 }
 
 // words are an error's, without the ports of this machine, which differ from one check to the next.

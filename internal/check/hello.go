@@ -1,6 +1,7 @@
 package check
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -43,57 +44,56 @@ func (c *checker) securedBy(g greeting) string {
 
 // failedHello is a step after TCP had connected. What answers in other words, or in none, is looked at.
 func (c *checker) failedHello(ctx context.Context, g greeting, err error) Step {
-	s := Step{Name: Hello, Target: g.target, fault: faultOf(err), cause: err}
 	by := c.securedBy(g)
-	if advice, ok := certificateAdvice(err, by); ok || g.uri.err != nil {
-		if _, told := errors.AsType[*tlsError](err); !told && by != "" {
-			err = &tlsError{by, err}
-		}
-		s.Text = words(err) + advice
-		return s
+	if _, told := errors.AsType[*tlsError](err); !told && by != "" && isTLS(err) {
+		err = &tlsError{by, err}
 	}
-	if understood(err) {
-		s.Text = words(err)
-		return s
-	}
-	f := look(ctx, c.cfg.HelloTimeout, g.line.again)
-	is := name(g.service.Kind)
-	broken := g.line.closedAtOnce() || s.fault == silent || isTLS(err)
+	s := Step{Name: Hello, Target: g.target, Text: words(err), fault: faultOf(err), cause: err}
 	switch {
-	case f.kind == "" && f.closes:
-		s.fault = closed
-		s.Text = forwarder
-	case g.service.Kind == services.TCP:
-		s.Text = words(err)
-	case f.kind == secured && by == "" && g.service.Kind != services.HTTPS:
-		s.Text = "what answers there speaks TLS: " + map[services.Kind]string{
-			services.MongoDB: "set tls=true in MONGO_URI, and tlsCAFile where its authority is your own",
-			services.NSQD:    "an nsqd does so only when it is asked to; is the port right?",
-		}[g.service.Kind]
-		if g.service.Kind != services.MongoDB && g.service.Kind != services.NSQD {
-			s.Text += "name it in DIALER_TLS, if the port is right"
-		}
-	case f.kind == g.service.Kind && by != "" && broken:
-		s.Text = fmt.Sprintf("it speaks %s without TLS, and %s asks for TLS: take that out, or turn TLS on in the server", is, by)
-	case f.kind != "" && !fits(g.service.Kind, f.kind, by):
-		s.Text = fmt.Sprintf("what answers there is not %s but %s: is the port right?", is, f.what)
-	case f.banner != "":
-		s.Text = fmt.Sprintf("what answers there is not %s: it says %q", is, f.banner)
-	case s.fault == silent:
-		s.Text = "accepts the connection and does not answer: it is frozen, or a forwarder's target is silent"
-	case g.line.closedAtOnce() && f.kind == "":
-		s.Text = fmt.Sprintf("closes the connection when it is spoken to: what answers there is not %s, or takes no connections from here", is)
-	case isTLS(err) && by != "":
-		if _, told := errors.AsType[*tlsError](err); !told {
-			err = &tlsError{by, err}
-		}
-		s.Text = words(err)
-	case f.kind == "" && isAnother(err):
-		s.Text = fmt.Sprintf("what answers there is not %s: %s", is, words(err))
+	case refusedCertificate(err):
+		s.Text += certificateAdvice(err, by)
+	case g.uri.err != nil, understood(err):
 	default:
-		s.Text = words(err)
+		f := look(ctx, c.cfg.HelloTimeout, g.line.again)
+		if f.kind == "" && f.closes {
+			s.fault = closed
+		}
+		if text := g.unlike(f, s, by); text != "" {
+			s.Text = text
+		}
 	}
 	return s
+}
+
+// unlike says how what was found differs from what should be there; it returns nothing if it does not. by is the setting
+// that asks for TLS.
+func (g greeting) unlike(f found, s Step, by string) string {
+	kind, is := g.service.Kind, name(g.service.Kind)
+	broken := g.line.closedAtOnce() || s.fault == silent || isTLS(s.cause)
+	switch {
+	case s.fault == closed:
+		return forwarder
+	case kind == services.TCP:
+		return ""
+	case f.kind == secured && by == "" && kind != services.HTTPS:
+		return "what answers there speaks TLS" + cmp.Or(map[services.Kind]string{
+			services.MongoDB: ": set tls=true in MONGO_URI, and tlsCAFile where its authority is your own",
+			services.NSQD:    " from the start, and an nsqd only when it is asked to: is the port right?",
+		}[kind], ": name it in DIALER_TLS, if the port is right")
+	case f.kind == kind && by != "" && broken:
+		return fmt.Sprintf("it speaks %s without TLS, and %s asks for TLS: take that out, or turn TLS on in the server", is, by)
+	case f.kind != "" && !fits(kind, f.kind, by):
+		return fmt.Sprintf("what answers there is not %s but %s: is the port right?", is, f.what)
+	case f.banner != "":
+		return fmt.Sprintf("what answers there is not %s: it says %q", is, f.banner)
+	case s.fault == silent:
+		return "accepts the connection and does not answer: it is frozen, or a forwarder's target is silent"
+	case f.kind == "" && g.line.closedAtOnce():
+		return fmt.Sprintf("closes the connection when it is spoken to: what answers there is not %s, or takes no connections from here", is)
+	case f.kind == "" && (errors.Is(s.cause, errNotMongoDB) || errors.Is(s.cause, errNotSMB)):
+		return fmt.Sprintf("what answers there is not %s: %s", is, words(s.cause))
+	}
+	return ""
 }
 
 const forwarder = "accepts the connection and closes it at once: a forwarder (such as socat) stands in front of a dead service"
@@ -119,34 +119,34 @@ func fits(kind, found services.Kind, securedBy string) bool {
 	return found == kind || found == secured && securedBy != ""
 }
 
-// isAnother reports whether an answer came that was not in the service's protocol.
-func isAnother(err error) bool {
-	return errors.Is(err, errNotMongoDB) || errors.Is(err, errNotSMB)
-}
-
 // understood reports whether the service has said in its own words what is wrong.
 func understood(err error) bool {
 	_, nsqd := errors.AsType[*nsqdial.ServerError](err)
 	return nsqd || errors.Is(err, errHelloRefused) || errors.Is(err, errSMBRefused) || errors.Is(err, errUnwell)
 }
 
+// isTLS reports whether a connection could not be secured.
 func isTLS(err error) bool {
 	_, ours := errors.AsType[*tlsError](err)
 	_, plaintext := errors.AsType[tls.RecordHeaderError](err)
-	return ours || plaintext
+	return ours || plaintext || refusedCertificate(err)
 }
 
-// certificateAdvice says what to do about a certificate that is refused, and whether it is one that was.
-func certificateAdvice(err error, by string) (string, bool) {
-	refused, ok := errors.AsType[*tls.CertificateVerificationError](err)
-	if !ok || by != "MONGO_URI" {
-		return "", ok // the dialer gives its own
+func refusedCertificate(err error) bool {
+	_, ok := errors.AsType[*tls.CertificateVerificationError](err)
+	return ok
+}
+
+// certificateAdvice says what to do about a certificate that is refused, where the dialer does not.
+func certificateAdvice(err error, by string) string {
+	if by != "MONGO_URI" {
+		return ""
 	}
-	if _, unknown := errors.AsType[x509.UnknownAuthorityError](refused); unknown {
-		return "; set tlsCAFile in MONGO_URI to the certificate of the authority that signed the server's", true
+	if _, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
+		return "; set tlsCAFile in MONGO_URI to the certificate of the authority that signed the server's"
 	}
-	if _, other := errors.AsType[x509.HostnameError](refused); other {
-		return "; name the server in MONGO_URI as its certificate does, and say where that name leads (DIAL_…)", true
+	if _, ok := errors.AsType[x509.HostnameError](err); ok {
+		return "; name the server in MONGO_URI as its certificate does, and say where that name leads (DIAL_…)"
 	}
-	return "", true
+	return ""
 }

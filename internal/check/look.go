@@ -36,46 +36,62 @@ const secured services.Kind = "tls"
 // lookTimeout bounds the look at one endpoint, unless a hello's bound is shorter. What it looks for answers at once.
 const lookTimeout = 1500 * time.Millisecond
 
+// silence is how long a connection is held without a word: a forwarder closes it when its own dial has failed, which takes
+// as long as the way to its target.
+const silence = time.Second
+
 // greetings are the ways to tell what answers, surest first: a server that knows a protocol says so in no other one's words,
 // but MongoDB answers HTTP too, and a server of HTTP over TLS says in plain HTTP what it wants.
 var greetings = []func(conn net.Conn) (services.Kind, string){
 	greetMongoDB, greetNSQ, greetLookupdTCP, greetSMB, greetTLS, greetHTTP,
 }
 
-// look finds out what answers, by a connection for each protocol, side by side.
+// look finds out what answers, by a connection for each protocol, side by side. What is recognized ends the looks that are
+// less sure.
 func look(ctx context.Context, limit time.Duration, dial func(context.Context) (net.Conn, error)) found {
 	ctx, cancel := context.WithTimeout(ctx, min(limit, lookTimeout))
 	defer cancel()
-	try := func(f func(net.Conn)) {
-		conn, err := dial(ctx)
-		if err != nil {
-			return
-		}
-		defer conn.Close()
-		defer context.AfterFunc(ctx, func() {
-			_ = conn.SetDeadline(time.Unix(1, 0)) // fails only on a closed connection
-		})()
-		f(conn)
-	}
-	var silence found
-	results := make([]found, len(greetings))
+	results := make([]found, len(greetings)+1) // the last is what is said unasked
 	var looks sync.WaitGroup
-	looks.Go(func() { try(func(conn net.Conn) { silence.banner, silence.closes = listenTo(conn) }) })
 	for i, greet := range greetings {
-		looks.Go(func() { try(func(conn net.Conn) { results[i].kind, results[i].what = greet(conn) }) })
+		own := ctx
+		less, enough := context.WithCancel(own) // for all looks that are less sure
+		looks.Go(func() {
+			withConn(own, dial, func(conn net.Conn) { results[i].kind, results[i].what = greet(conn) })
+			if results[i].kind != "" {
+				enough()
+			}
+		})
+		ctx = less
 	}
+	looks.Go(func() {
+		withConn(ctx, dial, func(conn net.Conn) { results[len(greetings)].banner, results[len(greetings)].closes = listenTo(conn) })
+	})
 	looks.Wait()
 	for _, r := range results {
 		if r.kind != "" {
 			return r
 		}
 	}
-	return silence
+	return results[len(greetings)]
+}
+
+// withConn dials and lets f use the connection, which ends with ctx.
+func withConn(ctx context.Context, dial func(context.Context) (net.Conn, error), f func(net.Conn)) {
+	conn, err := dial(ctx)
+	if err != nil {
+		return
+	}
+	defer conn.Close()
+	defer context.AfterFunc(ctx, func() {
+		_ = conn.SetDeadline(time.Unix(1, 0)) // fails only on a closed connection
+	})()
+	f(conn)
 }
 
 // listenTo says nothing and waits what comes: words, the end, or silence.
 func listenTo(conn net.Conn) (banner string, closes bool) {
-	_ = conn.SetReadDeadline(time.Now().Add(acceptHold)) // fails only on a closed connection
+	_ = conn.SetReadDeadline(time.Now().Add(silence)) // fails only on a closed connection
 	var words [64]byte
 	n, err := conn.Read(words[:])
 	line, _, _ := strings.Cut(string(words[:n]), "\n")

@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 
@@ -88,6 +89,7 @@ func TestWhatAnswersInThePlaceOfAServiceIsNamed(t *testing.T) {
 		"nsqd's TCP port for its HTTP port":        {services.NSQDHTTP, listen(t, nsqd), "not nsqd (its HTTP port, usually 4151) but nsqd (its TCP port, usually 4150)"},
 		"nsqlookupd's HTTP port for its TCP port":  {services.NSQLookupdTCP, lookupd, "not nsqlookupd (its TCP port, usually 4160) but nsqlookupd (its HTTP port, usually 4161)"},
 		"nsqlookupd's TCP port for its HTTP port":  {services.NSQLookupd, lookupdTCP, "not nsqlookupd (its HTTP port, usually 4161) but nsqlookupd (its TCP port, usually 4160)"},
+		"a forwarder whose target is far away":     {services.MongoDB, listen(t, func(net.Conn) { <-time.After(400 * time.Millisecond) }), "a forwarder (such as socat) stands in front of a dead service"},
 		"a forwarder in front of nsqlookupd's TCP": {services.NSQLookupdTCP, listen(t, closes), "a forwarder (such as socat) stands in front of a dead service"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -58,7 +58,8 @@ func (r *Report) sayOnce() {
 		if other := r.answering(host); other != "" {
 			why = "the host is there (" + other + " connects), and what the worker needs does not run on it"
 		}
-		r.Verdicts = append(r.Verdicts, fmt.Sprintf("host %s %s every port that the worker needs (%s): %s", host, verdict.what, strings.Join(h.ports, ", "), why))
+		r.Verdicts = append(r.Verdicts, fmt.Sprintf("host %s %s that the worker needs (%s): %s",
+			host, verdict.what, strings.Join(h.ports, ", "), why))
 		for _, s := range h.steps {
 			s.Text = verdict.brief + ", as every port of " + host
 		}
@@ -81,10 +82,10 @@ func (r *Report) answering(host string) string {
 }
 
 var hostVerdict = map[fault]struct{ brief, what, why string }{
-	refused:     {"refused", "refuses connections on", "the main server does not run, or its address is another"},
-	silent:      {"no answer", "does not answer on", "it is off, its address is another, or a firewall drops packets"},
-	unreachable: {"no way there", "can't be reached from here, on", "there is no way to its address"},
-	closed:      {"closed at once", "accepts connections and closes them at once on", "forwarders (such as socat) stand in front of dead services"},
+	refused:     {"refused", "refuses connections on every port", "the main server does not run, or its address is another"},
+	silent:      {"no answer", "answers on no port", "it is off, its address is another, or a firewall drops packets"},
+	unreachable: {"no way there", "can't be reached from here on any port", "there is no way to its address"},
+	closed:      {"closed at once", "accepts connections and closes them at once on every port", "forwarders (such as socat) stand in front of dead services"},
 }
 
 // sayNames says once why no name could be resolved at all. Where some could, each of the others has a reason of its own.
@@ -113,7 +114,23 @@ func (r *Report) sayNames() {
 				s.Text = "DNS does not answer"
 			}
 		}
+	case nohost:
+		r.sayNoHost(steps)
 	case unknown:
-		r.Verdicts = append(r.Verdicts, "no name is known here: set MAIN_SERVER_IP to the main server's address, where its usual names lead then, or a DIAL_ line for each name")
+		r.Verdicts = append(r.Verdicts,
+			"no name is known here: set MAIN_SERVER_IP to the main server's address, where its usual names lead then, or a DIAL_ line for each name")
+	}
+}
+
+// sayNoHost says once that all names lead to a host of which DNS says that there is none, as when MAIN_SERVER_IP is misspelled.
+func (r *Report) sayNoHost(steps []*Step) {
+	host := missing(steps[0].cause)
+	if slices.ContainsFunc(steps, func(s *Step) bool { return missing(s.cause) != host }) {
+		return
+	}
+	r.Verdicts = append(r.Verdicts, fmt.Sprintf("every name that the worker needs leads to %s, and DNS says that there is no such host: "+
+		"is MAIN_SERVER_IP, or the DIAL_ line, right?", host))
+	for _, s := range steps {
+		s.Text = "leads to " + host + ", which DNS does not know"
 	}
 }

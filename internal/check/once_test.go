@@ -29,6 +29,9 @@ func (n names) Resolve(_ context.Context, host, _ string) (resolve.Answer, error
 	return resolve.Answer{}, resolve.ErrNotFound
 }
 
+// no is what DNS says of a host that does not exist.
+func no(host string) error { return &net.DNSError{Err: "no such host", Name: host, IsNotFound: true} }
+
 var errNoDNS = errors.New("read udp 10.0.0.53:53: i/o timeout")
 
 // these are services of no known protocol.
@@ -62,6 +65,10 @@ func TestDNSIsSaidToBeDownOnlyIfNothingAtAllIsResolved(t *testing.T) {
 			names{"one": errNoDNS, "two": alive, "three": errNoDNS}, these("one", "two", "three"), nil,
 			"", []string{"a name server does not answer: one: read udp", "a name server does not answer: three: read udp"},
 		},
+		"the first of three is resolved": {
+			names{"one": alive, "two": errNoDNS, "three": errNoDNS}, these("one", "two", "three"), nil,
+			"", []string{"a name server does not answer: two: read udp", "a name server does not answer: three: read udp"},
+		},
 		"one is unknown to a DNS that answers": {
 			names{"one": errNoDNS, "two": resolve.ErrNotFound}, these("one", "two"), nil,
 			"", []string{"a name server does not answer: one: read udp", "two: name not found"},
@@ -73,6 +80,15 @@ func TestDNSIsSaidToBeDownOnlyIfNothingAtAllIsResolved(t *testing.T) {
 		"what the worker does not use is not resolved": {
 			names{"one": alive, "two": alive, "backend": errNoDNS, "samba": errNoDNS}, these("one", "two"), these("backend", "samba"),
 			"", []string{"a name server does not answer: backend", "a name server does not answer: samba"},
+		},
+		"all leads to a host that does not exist": {
+			names{"one": no("nowhere.invalid"), "two": no("nowhere.invalid")}, these("one", "two"), nil,
+			"every name that the worker needs leads to nowhere.invalid, and DNS says that there is no such host: is MAIN_SERVER_IP",
+			[]string{"leads to nowhere.invalid, which DNS does not know", "leads to nowhere.invalid, which DNS does not know"},
+		},
+		"each leads to another host that does not exist": {
+			names{"one": no("one.invalid"), "two": no("two.invalid")}, these("one", "two"), nil,
+			"", []string{"one: lookup one.invalid: no such host", "two: lookup two.invalid: no such host"},
 		},
 		"nothing is known": {
 			names{}, these("one", "two"), nil,
@@ -155,13 +171,15 @@ func TestALogOfChangesHasTheTimeTheVerdictAndItsCause(t *testing.T) {
 	}
 	half := runNames(t, names{"db": alive, "queue": two}, these("db", "queue"), nil)
 	half.Time = at
-	still := runNames(t, names{"db": one, "queue": alive}, these("db", "queue"), nil)
-	still.Time = at
-	if got := written(&half, still); !strings.Contains(got, "db:1 FAILED: connect "+one) {
-		t.Errorf("the cause is not in:\n%s", got)
-	}
 	if got := written(&down, half); !strings.Contains(got, "db:1 ok\n") || !strings.Contains(got, "queue:1 FAILED: connect "+two+": refused") || !strings.Contains(got, "FAILED: queue:1 (connect)\n") {
 		t.Errorf("half:\n%s", got)
+	}
+
+	// What is still in the way is said again with each change: who reads the last lines has the whole cause.
+	before := runNames(t, names{"db": one, "queue": alive, "list": alive}, these("db", "queue", "list"), nil)
+	after := runNames(t, names{"db": one, "queue": alive, "list": two}, these("db", "queue", "list"), nil)
+	if got := written(&before, after); !strings.Contains(got, " db:1 FAILED: connect "+one) || strings.Contains(got, "queue:1") {
+		t.Errorf("a second failure:\n%s", got)
 	}
 }
 

@@ -2,6 +2,7 @@ package check_test
 
 import (
 	"crypto/tls"
+	"crypto/x509"
 	"encoding/pem"
 	"io"
 	"log"
@@ -24,6 +25,9 @@ import (
 // certificate returns a server's certificate, which is for example.com, and a file with its authority's.
 func certificate(t *testing.T) (tls.Certificate, string) {
 	t.Helper()
+	if _, err := x509.SystemCertPool(); err != nil { // reading it takes longer than a hello may
+		t.Fatal(err)
+	}
 	server := httptest.NewUnstartedServer(http.NotFoundHandler())
 	server.StartTLS()
 	defer server.Close()
