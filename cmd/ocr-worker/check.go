@@ -29,15 +29,22 @@ func checkCommand() *cobra.Command {
 		Use:   "check [NAME[:PORT]...]",
 		Short: "Say whether the main server can be used from here, and what is in the way",
 		Long: `check says for each service who resolved its name and to what, how long TCP took to connect, and whether what answers
-speaks the service's protocol: MongoDB hello and a login as the worker does it, NSQ identify and a clean close, nsqlookupd /ping and
-/lookup, HTTP, SMB negotiate. Addresses that servers hand out are tried as the worker would. Each endpoint is tried, once.
+speaks the service's protocol: MongoDB hello and a login as the worker does it, over TLS where MONGO_URI or DIALER_TLS asks for
+it; NSQ identify and a clean close; nsqlookupd /ping and /lookup; HTTP; SMB negotiate. Addresses that servers hand out are
+tried as the worker would. Each endpoint is tried, once; one that answers in other words, or in none, is asked what it is.
 
-Without names it checks the services that the environment names: MONGO_URI, NSQD_ADDRESS, NSQLOOKUPD_ADDRESSES,
-GVPOCR_SERVER_URL, SAMBA_HOST; if it names none, mongodb-proxy, nsqd-proxy and nsqlookupd-proxy at their usual ports. It ends
-with 0 if all is well, and with 1 otherwise. No password is shown.
+Without names it checks the services that the environment names: MONGO_URI, NSQD_ADDRESS, NSQLOOKUPD_ADDRESSES; if it names
+none, mongodb-proxy, nsqd-proxy and nsqlookupd-proxy at their usual ports. GVPOCR_SERVER_URL and SAMBA_HOST are checked too,
+but not counted: the worker does not use them yet, and they decide neither the verdict nor the exit code. What is named on
+the command line counts.
 
-With --watch it checks again every 2 s until it is interrupted: on a terminal the table is drawn anew, elsewhere a line is
-printed for each service that changes. Its exit code is that of the last check.`,
+The main server's services may be named without a port, and by their names on the main server. nsqd-proxy:4151 (nsqd's HTTP) and
+nsqlookupd-proxy:4160 (where nsqds register) are known as well.
+
+It ends with 0 if all is well, and with 1 otherwise. No password is shown.
+
+With --watch it checks again every 2 s until it is interrupted: on a terminal the table is drawn anew; elsewhere each change is
+printed, with the time, the verdict and its cause, and nothing while all stays as it is. Its exit code is that of the last check.`,
 		Example: `  MAIN_SERVER_IP=172.12.0.132 ocr-worker check
   docker exec gvpocr-worker-worker1-1 ocr-worker check
   ocr-worker check mongodb-proxy --json | jq .ok
@@ -79,12 +86,13 @@ func checkConfig(names []string) (check.Config, error) {
 		return check.Config{}, err
 	}
 	cfg := check.Config{Dialer: dial, MongoURI: worker.MongoURI, NSQ: worker.NSQ, Topic: batch.Topic}
-	configured := append(services.Of(worker), services.Files(os.Environ())...)
-	if len(names) == 0 && len(configured) == 0 {
-		names = []string{"mongodb-proxy", "nsqd-proxy", "nsqlookupd-proxy"}
-	}
+	used, files := services.Of(worker), services.Files(os.Environ())
+	configured := slices.Concat(used, files)
 	if len(names) == 0 {
-		cfg.Services = configured
+		cfg.Services, cfg.Unused = used, files
+	}
+	if len(names) == 0 && len(used) == 0 {
+		names = []string{"mongodb-proxy", "nsqd-proxy", "nsqlookupd-proxy"}
 	}
 	for _, name := range names {
 		s, ok := services.Named(name, configured)
@@ -132,40 +140,36 @@ func (p reportPrinter) print(r check.Report) error {
 // watchChecks checks until ctx ends, and returns what the last check said.
 func watchChecks(ctx context.Context, cfg check.Config, p *reportPrinter) error {
 	_, terminal := p.terminal()
-	before := map[string]string{}
-	ok := false // nothing is known yet
-	for first := true; ; first = false {
+	var last *check.Report
+	for {
 		report, err := check.Run(ctx, cfg)
 		if ctx.Err() != nil {
-			return failed(!ok)
+			break
 		}
 		if err != nil {
 			return err
 		}
-		ok = report.OK
 		switch {
-		case p.json || first && !terminal:
+		case p.json:
 			err = p.print(report)
 		case terminal:
-			fmt.Fprintf(p.out, "\x1b[H\x1b[2J%s, every %v; interrupt to end\n\n", time.Now().Format(time.TimeOnly), watchEvery)
+			fmt.Fprintf(p.out, "\x1b[H\x1b[2J%s, every %v; interrupt to end\n\n", report.Time.Format(time.TimeOnly), watchEvery)
 			err = p.print(report)
+		default:
+			check.WriteChange(p.out, last, report)
 		}
 		if err != nil {
 			return err
 		}
-		for _, s := range report.Services {
-			line := s.Line()
-			if changed := before[s.Address] != line; changed && !first && !terminal && !p.json {
-				fmt.Fprintf(p.out, "%s %s\n", time.Now().Format(time.TimeOnly), line)
-			}
-			before[s.Address] = line
-		}
+		last = &report
 		timer := time.NewTimer(watchEvery)
 		select {
 		case <-timer.C:
+			continue
 		case <-ctx.Done():
 			timer.Stop()
-			return failed(!ok)
 		}
+		break
 	}
+	return failed(last == nil || !last.OK)
 }

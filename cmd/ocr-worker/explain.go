@@ -33,7 +33,7 @@ this environment would do at its start. It ends with 1 if the dial would fail.`,
 			if s, ok := services.Named(address, nil); ok {
 				address = s.Address // the port of a service of the main server may be left out
 			}
-			workers, err := status.Find(cmd.Context(), id)
+			workers, err := status.Find(cmd.Context(), id, false)
 			if errors.Is(err, status.ErrNone) && id == "" {
 				return explainHere(cmd, address)
 			}

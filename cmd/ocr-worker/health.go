@@ -22,16 +22,18 @@ func healthCommand() *cobra.Command {
 folder, by a socket in that folder (ocr-worker-<uid> below TMPDIR). It ends with 0 if the worker answers within 3 s, and
 with 1 if none runs or one does not answer. It fits a container's HEALTHCHECK and a liveness probe.
 
-A worker whose services are down is healthy: it waits for them, and restarting it would only lose what it holds. With
---ready it must also have reached MongoDB, nsqd and nsqlookupd, those that are configured, and not be stopping: for a readiness
-probe.`,
+A worker whose services are down is healthy: it waits for them, and restarting it would only lose what it holds. The list
+says when it last reached each of them.
+
+With --ready it asks MongoDB, nsqd and nsqlookupd, those that are configured, now: one of each must answer within 2 s, and the
+worker must not be stopping. That is for a readiness probe.`,
 		Example: `  ocr-worker health
   ocr-worker health --ready
 
   HEALTHCHECK CMD ["ocr-worker", "health"]`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			workers, err := status.Find(cmd.Context(), id)
+			workers, err := status.Find(cmd.Context(), id, ready)
 			ok := err == nil
 			for _, w := range workers {
 				ok = ok && (!ready || w.Ready())
@@ -78,10 +80,6 @@ func printWorker(out io.Writer, w status.Worker) {
 	}
 	fmt.Fprintf(out, "worker %s %s: process %d, since %v, version %s\n", w.ID, what, w.PID, time.Since(w.Since).Round(time.Second), w.Version)
 	for _, s := range w.Services {
-		state := "reached"
-		if !s.Reached {
-			state = "not reached: " + s.Reason
-		}
-		fmt.Fprintf(out, "  %-10s %-24s %s\n", s.Kind, s.Address, state)
+		fmt.Fprintf(out, "  %-10s %-24s %s\n", s.Kind, s.Address, s.Text(w.Asked))
 	}
 }

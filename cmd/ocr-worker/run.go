@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/gvpocr/worker/internal/check"
 	"github.com/gvpocr/worker/internal/services"
 	"github.com/gvpocr/worker/internal/status"
 	"github.com/gvpocr/worker/ocrworker"
@@ -65,6 +66,7 @@ func run(ctx context.Context, id string, lookupds []string) error {
 	answers, err := status.Serve(status.Config{
 		ID: cfg.ID, Version: version(), Dialer: cfg.Dialer, Services: services.Of(cfg),
 		Stopping: func() bool { return ctx.Err() != nil },
+		Greet:    check.NewGreeter(cfg.Dialer, cfg.MongoURI, cfg.NSQ).Greet,
 	})
 	if err != nil {
 		cfg.Logger.Warn("ocr-worker health and explain can't ask this worker", "error", err)

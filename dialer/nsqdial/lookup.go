@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"net/url"
@@ -14,6 +13,7 @@ import (
 	"time"
 
 	"github.com/gvpocr/worker/dialer"
+	"github.com/gvpocr/worker/internal/httpget"
 )
 
 // Bounds of what a nsqlookupd may answer.
@@ -29,7 +29,7 @@ type lookup struct {
 }
 
 func newLookup(d *dialer.Dialer, addresses []string, topic string) (*lookup, error) {
-	l := &lookup{client: lookupClient(d)}
+	l := &lookup{client: httpget.Client(d.DialContext)}
 	for _, address := range addresses {
 		u, err := lookupURL(address)
 		if err != nil {
@@ -39,28 +39,6 @@ func newLookup(d *dialer.Dialer, addresses []string, topic string) (*lookup, err
 		l.urls = append(l.urls, u)
 	}
 	return l, nil
-}
-
-func lookupClient(d *dialer.Dialer) *http.Client {
-	return &http.Client{
-		// Polls are minutes apart: a connection of its own each costs less than one that is kept.
-		Transport: &http.Transport{
-			DialContext:            d.DialContext,
-			DisableKeepAlives:      true,
-			DisableCompression:     true,
-			MaxResponseHeaderBytes: 64 << 10,
-		},
-		// A redirect would lead away from the main server that was named.
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}
-}
-
-// withoutURL drops what *url.Error repeats.
-func withoutURL(u *url.URL, err error) error {
-	if wrapped, ok := errors.AsType[*url.Error](err); ok {
-		err = wrapped.Err
-	}
-	return fmt.Errorf("nsqlookupd %s: %w", u.Host, err)
 }
 
 func lookupURL(address string) (*url.URL, error) {
@@ -87,27 +65,16 @@ const lookupTimeout = 20 * time.Second
 func (l *lookup) ask(ctx context.Context, u *url.URL) ([]string, error) {
 	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
-	if err != nil {
-		return nil, err
-	}
-	resp, err := l.client.Do(req)
-	if err != nil {
-		return nil, withoutURL(u, err)
-	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxLookupBytes+1))
+	answer, err := httpget.Get(ctx, l.client, u.String(), maxLookupBytes)
 	switch {
 	case err != nil:
 		return nil, fmt.Errorf("nsqlookupd %s: %w", u.Host, err)
-	case len(body) > maxLookupBytes:
-		return nil, fmt.Errorf("nsqlookupd %s: its answer is larger than %d bytes", u.Host, maxLookupBytes)
-	case resp.StatusCode == http.StatusNotFound:
+	case answer.Status == http.StatusNotFound:
 		return nil, nil // nobody has published on the topic yet
-	case resp.StatusCode != http.StatusOK:
-		return nil, fmt.Errorf("nsqlookupd %s: it answers with status %d", u.Host, resp.StatusCode)
+	case answer.Status != http.StatusOK:
+		return nil, fmt.Errorf("nsqlookupd %s: it answers with status %d", u.Host, answer.Status)
 	}
-	nsqds, err := parseProducers(body)
+	nsqds, err := parseProducers(answer.Body)
 	if err != nil {
 		return nil, fmt.Errorf("nsqlookupd %s: %w", u.Host, err)
 	}

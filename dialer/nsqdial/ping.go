@@ -2,13 +2,14 @@ package nsqdial
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"io"
 	"net/http"
 
 	"github.com/nsqio/go-nsq"
 
 	"github.com/gvpocr/worker/dialer"
+	"github.com/gvpocr/worker/internal/httpget"
 )
 
 // Ping connects to an nsqd, makes itself known, and leaves: what a consumer or producer does first. cfg is as in
@@ -34,17 +35,12 @@ func PingLookupd(ctx context.Context, d *dialer.Dialer, address string) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.JoinPath("../ping").String(), nil)
-	if err != nil {
-		return err
-	}
-	resp, err := lookupClient(d).Do(req)
-	if err != nil {
-		return withoutURL(u, err)
-	}
-	defer resp.Body.Close()
-	if body, err := io.ReadAll(io.LimitReader(resp.Body, 16)); err != nil || resp.StatusCode != http.StatusOK || string(body) != "OK" {
-		return fmt.Errorf("nsqlookupd %s: it answers a ping with status %d", u.Host, resp.StatusCode)
+	answer, err := httpget.Get(ctx, httpget.Client(d.DialContext), u.JoinPath("../ping").String(), 16)
+	switch {
+	case err != nil && !errors.Is(err, httpget.ErrTooLarge):
+		return fmt.Errorf("nsqlookupd %s: %w", u.Host, err)
+	case answer.Status != http.StatusOK || string(answer.Body) != "OK":
+		return fmt.Errorf("nsqlookupd %s: it answers a ping with status %d", u.Host, answer.Status)
 	}
 	return nil
 }

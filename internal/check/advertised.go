@@ -7,7 +7,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/gvpocr/worker/dialer/nsqdial"
 	"github.com/gvpocr/worker/internal/services"
 )
 
@@ -15,10 +14,10 @@ import (
 // somebody knows it, else behind the service that handed it out.
 func (c *checker) advertised(ctx context.Context, r *Result, address string) {
 	begin := time.Now()
-	ctx, cancel := context.WithTimeout(ctx, helloTimeout)
+	dialing, cancel := context.WithTimeout(ctx, c.cfg.HelloTimeout)
 	defer cancel()
 	service := c.behind(r.Service)
-	conn, err := c.dialer.Behind(service).DialContext(ctx, "tcp", address)
+	conn, err := c.dialer.Behind(service).DialContext(dialing, "tcp", address)
 	source := c.source(address)
 	if err != nil {
 		s := failedStep(Advertised, address, err)
@@ -28,29 +27,42 @@ func (c *checker) advertised(ctx context.Context, r *Result, address string) {
 	}
 	addr := conn.RemoteAddr().String()
 	conn.Close()
-	text := fmt.Sprintf("reached at %s, by %s", addr, source)
-	if r.Kind == services.NSQLookupd {
-		if err := c.identify(ctx, addr, address); err != nil {
-			r.add(Step{Name: Advertised, Target: address, Text: fmt.Sprintf("connected to %s, by %s: %v", addr, source, err), fault: other, cause: err}, begin)
-			return
-		}
-		text += ", and is an nsqd"
+	step := Step{Name: Advertised, Target: address, OK: true}
+	way := addr + ", by " + source
+	if strings.HasPrefix(source, "behind ") {
+		way = addr + ", " + source
 	}
-	r.add(Step{Name: Advertised, Target: address, OK: true, Text: text}, begin)
+	what, failure, err := c.identify(ctx, r, addr, address)
+	switch {
+	case err != nil:
+		step.OK, step.fault, step.Text = false, other, fmt.Sprintf("connected to %s: %v", way, err)
+	case failure != "":
+		step.OK, step.fault, step.Text = false, other, fmt.Sprintf("connected to %s: %s", way, failure)
+	default:
+		step.Text = fmt.Sprintf("reached at %s, and is %s", way, what)
+	}
+	r.add(step, begin)
 }
 
-// identify makes itself known to an nsqd at addr.
-func (c *checker) identify(ctx context.Context, addr, address string) error {
+// identify makes itself known to what an address leads to: an nsqd, or a member of the replica set.
+func (c *checker) identify(ctx context.Context, r *Result, addr, address string) (what, failure string, err error) {
 	line, err := c.line(addr)
 	if err != nil {
-		return err
+		return "", "", err
 	}
 	defer line.close()
-	err = nsqdial.Ping(ctx, line.dialer, address, c.cfg.NSQ)
-	if err != nil && line.closedAtOnce() {
-		return fmt.Errorf("it closes the connection at once: a forwarder (such as socat) stands in front of a dead nsqd")
+	g := greeting{service: services.Service{Kind: services.NSQD, Address: address}, target: addr, line: line}
+	what = "an nsqd"
+	if r.Kind == services.MongoDB {
+		g.service.Kind, what = services.MongoDB, "a MongoDB"
+		if c.uri.names(r.Address) {
+			g.uri = c.uri
+		}
 	}
-	return err
+	if _, err := g.speak(ctx, c.cfg); err != nil {
+		return "", c.failedHello(ctx, g, err).Text, nil
+	}
+	return what, "", nil
 }
 
 // source says who resolved an advertised address.
@@ -71,7 +83,7 @@ func (c *checker) unreached(service, address, source string, err error) string {
 	c.mu.Unlock()
 	why := map[fault]string{refused: "refused", silent: "no answer", unreachable: "no way there"}[faultOf(err)]
 	if why == "" {
-		why = err.Error()
+		why = words(err)
 	}
 	variable := "DIAL_" + strings.NewReplacer("-", "_", ".", "_", ":", "_").Replace(strings.ToUpper(host))
 	remedy := fmt.Sprintf("set %s=host:port", variable)

@@ -3,11 +3,14 @@
 // addresses that it hands out can be reached too.
 //
 // It dials as the worker does, through the same resolvers, but each endpoint once and by itself, without breakers and
-// retries, so that a half that is dead is not hidden by the half that lives.
+// retries, so that a half that is dead is not hidden by the half that lives. Only what answers in unexpected words, or in
+// none, is dialed again, to tell what it is.
 package check
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"slices"
@@ -26,15 +29,17 @@ import (
 type Config struct {
 	Dialer   dialer.Config // as the worker's
 	Services []services.Service
-	MongoURI string      // whose user is to log in; empty means that nobody does
-	NSQ      *nsq.Config // TLS, secret and compression towards nsqd; nil = nsqdial's defaults
-	Topic    string      // that nsqlookupd is asked for
+	Unused   []services.Service // are shown, and do not count: the worker does not use them yet
+	MongoURI string             // whose user is to log in, and whose TLS holds for its hosts; empty means neither
+	NSQ      *nsq.Config        // TLS, secret and compression towards nsqd; nil = nsqdial's defaults
+	Topic    string             // that nsqlookupd is asked for
+
+	HelloTimeout time.Duration // how long a server may take to answer, and half of what a login may; 0 = 5 s
 }
 
 const (
 	connectTimeout = 3 * time.Second // unless the worker's own is set
 	helloTimeout   = 5 * time.Second
-	loginTimeout   = 10 * time.Second
 	resolveTimeout = 15 * time.Second
 
 	// maxTargets bounds how many endpoints of a name, and how many addresses that a server hands out, are tried.
@@ -44,6 +49,7 @@ const (
 // checker is one check of all services.
 type checker struct {
 	cfg    Config
+	uri    mongoURI
 	dialer *dialer.Dialer
 
 	mu      sync.Mutex                // guards answers
@@ -53,7 +59,8 @@ type checker struct {
 // Run checks all services, side by side. The error is that of a bad configuration; what is wrong with a service is in the
 // report.
 func Run(ctx context.Context, cfg Config) (Report, error) {
-	c := &checker{cfg: cfg, answers: map[string]resolve.Answer{}}
+	cfg.HelloTimeout = cmp.Or(cfg.HelloTimeout, helloTimeout)
+	c := &checker{cfg: cfg, uri: readURI(cfg.MongoURI), answers: map[string]resolve.Answer{}}
 	c.cfg.Dialer = plain(cfg.Dialer)
 	own := c.cfg.Dialer
 	own.Trace = &dialer.Trace{Resolved: c.resolved}
@@ -64,18 +71,21 @@ func Run(ctx context.Context, cfg Config) (Report, error) {
 	defer d.Close()
 	c.dialer = d
 
-	results := make([]Result, len(cfg.Services))
+	r := Report{Time: time.Now(), OK: true, Services: make([]Result, len(cfg.Services)+len(cfg.Unused)), Verdicts: []string{}}
 	var checks sync.WaitGroup
-	for i, s := range cfg.Services {
-		checks.Go(func() { results[i] = c.service(ctx, s) })
+	for i, s := range slices.Concat(cfg.Services, cfg.Unused) {
+		checks.Go(func() {
+			r.Services[i] = c.service(ctx, s)
+			r.Services[i].Unused = i >= len(cfg.Services)
+		})
 	}
 	checks.Wait()
-	c.logIn(ctx, results)
-	r := Report{OK: true, Services: results, Verdicts: []string{}}
-	for i := range results {
-		r.OK = r.OK && results[i].OK
+	c.logIn(ctx, r.Services)
+	for _, s := range r.Services {
+		r.OK = r.OK && (s.OK || s.Unused)
 	}
 	r.sayOnce()
+	r.Summary = r.summary()
 	return r, nil
 }
 
@@ -113,13 +123,15 @@ func (c *checker) service(ctx context.Context, s services.Service) Result {
 	return r
 }
 
+var errNoEndpoint = errors.New("stands for no endpoint")
+
 func (c *checker) resolve(ctx context.Context, r *Result) (resolve.Answer, bool) {
 	begin := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, resolveTimeout)
 	defer cancel()
 	e, err := c.dialer.Explain(ctx, r.Address)
 	if err == nil && len(e.Answer.Endpoints) == 0 {
-		err = fmt.Errorf("%s stands for no endpoint", r.Address)
+		err = fmt.Errorf("%s %w", r.Address, errNoEndpoint)
 	}
 	if err != nil {
 		return e.Answer, r.add(failedStep(Resolve, "", withoutOperation(err)), begin)
@@ -151,7 +163,11 @@ func (c *checker) endpoint(ctx context.Context, r *Result, addr string) (adverti
 		return nil
 	}
 	defer line.close()
-	said, err := line.speak(ctx, r.Service, c.cfg)
+	g := greeting{service: r.Service, target: addr, line: line}
+	if r.Kind == services.MongoDB && c.uri.names(r.Address) {
+		g.uri = c.uri
+	}
+	said, err := g.speak(ctx, c.cfg)
 	if !line.connected() {
 		r.add(failedStep(Connect, addr, line.connectError(err)), begin)
 		return nil
@@ -161,13 +177,11 @@ func (c *checker) endpoint(ctx context.Context, r *Result, addr string) (adverti
 		step.Target = addr
 		r.Steps = append(r.Steps, step)
 	}
-	if err != nil {
-		name := Hello
-		if len(said.steps) > 0 {
-			name = Lookup // it greets, and then does not answer
-		}
-		r.add(line.failedHello(name, addr, err), begin.Add(line.took()))
-		return nil
+	switch {
+	case err != nil && len(said.steps) == 0:
+		r.add(c.failedHello(ctx, g, err), begin.Add(line.took()))
+	case err != nil:
+		r.add(failedLookup(addr, err), begin.Add(line.took()))
 	}
 	return said.advertised
 }

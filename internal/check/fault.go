@@ -2,11 +2,10 @@ package check
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
-	"fmt"
 	"net"
 	"os"
+	"strings"
 	"syscall"
 
 	"github.com/gvpocr/worker/resolve"
@@ -23,6 +22,7 @@ const (
 	closed            // accepted, and closed at once
 	unresolved        // a name server does not answer
 	unknown           // nobody knows the name
+	nohost            // it leads to a host that does not exist
 	other
 )
 
@@ -43,10 +43,14 @@ func faultOf(err error) fault {
 func failedStep(name, target string, err error) Step {
 	s := Step{Name: name, Target: target, fault: faultOf(err), cause: err}
 	switch {
-	case name == Resolve && (errors.Is(err, resolve.ErrNotFound) || errors.Is(err, resolve.ErrAbsent) || isNotFound(err)):
+	case name == Resolve && (errors.Is(err, resolve.ErrNotFound) || errors.Is(err, resolve.ErrAbsent)):
 		s.fault, s.Text = unknown, err.Error()
+	case name == Resolve && missing(err) != "":
+		s.fault, s.Text = nohost, err.Error()
+	case errors.Is(err, errNoEndpoint):
+		s.Text = err.Error()
 	case name == Resolve:
-		s.fault, s.Text = unresolved, "a name server does not answer: "+err.Error()
+		s.fault, s.Text = unresolved, "a name server does not answer: "+words(err)
 	case s.fault == refused:
 		s.Text = "refused: nothing listens there"
 	case s.fault == silent:
@@ -54,34 +58,30 @@ func failedStep(name, target string, err error) Step {
 	case s.fault == unreachable:
 		s.Text = "there is no way to that address"
 	default:
-		s.Text = err.Error()
+		s.Text = words(err)
 	}
 	return s
 }
 
-// isNotFound reports whether DNS says that a host does not exist.
-func isNotFound(err error) bool {
-	var dns *net.DNSError
-	return errors.As(err, &dns) && dns.IsNotFound
+// missing returns the host of which DNS says that it does not exist, or nothing.
+func missing(err error) string {
+	if dns, ok := errors.AsType[*net.DNSError](err); ok && dns.IsNotFound {
+		return dns.Name
+	}
+	return ""
 }
 
-// failedHello is a step after TCP had connected.
-func (l *line) failedHello(name, target string, err error) Step {
-	s := Step{Name: name, Target: target, fault: faultOf(err), cause: err}
-	var certificate *tls.CertificateVerificationError
-	var plaintext tls.RecordHeaderError
-	switch {
-	case l.closedAtOnce():
-		s.fault = closed
-		s.Text = "accepts the connection and closes it at once: a forwarder (such as socat) stands in front of a dead service"
-	case errors.As(err, &certificate), errors.As(err, &plaintext):
-		s.Text = fmt.Sprintf("TLS, as DIALER_TLS asks: %v", err)
-	case s.fault == silent:
-		s.Text = "accepts the connection and does not answer: it is frozen, or a forwarder's target is silent"
-	default:
-		s.Text = err.Error()
+// words are an error's, without the ports of this machine, which differ from one check to the next.
+func words(err error) string {
+	text := err.Error()
+	if op, ok := errors.AsType[*net.OpError](err); ok && op.Source != nil && op.Err != nil {
+		why := op.Err.Error()
+		if !strings.HasPrefix(why, op.Op) {
+			why = op.Op + ": " + why
+		}
+		text = strings.ReplaceAll(text, op.Error(), why)
 	}
-	return s
+	return text
 }
 
 // withoutOperation drops "explain NAME:", which Explain says and nobody asked for.

@@ -16,6 +16,7 @@ import (
 // line is the way to one endpoint: a dialer that knows nothing else, and what happened on its connections.
 type line struct {
 	dialer *dialer.Dialer
+	again  func(context.Context) (net.Conn, error) // connects once more, unheard and without TLS
 
 	mu       sync.Mutex // guards the fields below
 	dialed   bool
@@ -40,6 +41,7 @@ func (c *checker) line(addr string) (*line, error) {
 	if base == nil {
 		base = (&net.Dialer{}).DialContext
 	}
+	l.again = func(ctx context.Context) (net.Conn, error) { return base(ctx, "tcp", addr) }
 	cfg.DialFunc = func(ctx context.Context, network, addr string) (net.Conn, error) {
 		begin := time.Now()
 		conn, err := base(ctx, network, addr)

@@ -2,10 +2,12 @@ package check
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"slices"
 	"strings"
@@ -13,6 +15,7 @@ import (
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 	"go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
 	"go.mongodb.org/mongo-driver/v2/x/bsonx/bsoncore"
 	"go.mongodb.org/mongo-driver/v2/x/mongo/driver/connstring"
 	"go.mongodb.org/mongo-driver/v2/x/mongo/driver/wiremessage"
@@ -31,16 +34,64 @@ type hello struct {
 	MaxWire  int      `bson:"maxWireVersion"`
 }
 
+// mongoURI is what MONGO_URI says of connections, as the driver itself reads it.
+type mongoURI struct {
+	hosts []string
+	tls   *tls.Config // nil: without TLS
+	err   error       // the files that it names can't be used
+}
+
+func readURI(text string) mongoURI {
+	if text == "" {
+		return mongoURI{}
+	}
+	opts := options.Client().ApplyURI(text)
+	u := mongoURI{hosts: opts.Hosts, tls: opts.TLSConfig}
+	if parsed, err := connstring.ParseAndValidate(text); err == nil && parsed.SSL && u.tls == nil {
+		u.err = &tlsError{"MONGO_URI", errors.New("the files that it names can't be used (tlsCAFile, tlsCertificateKeyFile and its password)")}
+		if file, ok := errors.AsType[*fs.PathError](opts.Validate()); ok { // other words of the driver's may quote what is no file's name
+			u.err = &tlsError{"MONGO_URI", file}
+		}
+	}
+	return u
+}
+
+// names reports whether the URI names address, which has a port.
+func (u mongoURI) names(address string) bool {
+	return slices.Contains(u.hosts, address) || slices.Contains(u.hosts, strings.TrimSuffix(address, ":27017"))
+}
+
+// config returns how the driver secures a connection to address, or nil.
+func (u mongoURI) config(address string) *tls.Config {
+	if u.tls == nil {
+		return nil
+	}
+	conf := u.tls.Clone()
+	conf.ServerName, _, _ = net.SplitHostPort(address)
+	return conf
+}
+
 // speakMongoDB greets without logging in, by one message of its own: the driver would repeat it until its time is up,
 // and does not say what it got.
-func (l *line) speakMongoDB(ctx context.Context, address string, s *said) error {
+func (l *line) speakMongoDB(ctx context.Context, address string, uri mongoURI, s *said) error {
 	return l.talk(ctx, address, func(conn net.Conn) error {
 		begin := time.Now()
+		if uri.err != nil {
+			return uri.err
+		}
+		text := ""
+		if conf := uri.config(address); conf != nil {
+			secured := tls.Client(conn, conf)
+			if err := secured.HandshakeContext(ctx); err != nil {
+				return &tlsError{"MONGO_URI", err}
+			}
+			conn, text = secured, ", over TLS"
+		}
 		h, err := askHello(conn)
 		if err != nil {
 			return err
 		}
-		s.add(Hello, h.String(), begin)
+		s.add(Hello, h.String()+text, begin)
 		s.advertised = h.Hosts[:min(len(h.Hosts), maxTargets)]
 		return nil
 	})
@@ -107,12 +158,15 @@ func askHello(conn net.Conn) (hello, error) {
 		return h, errNotMongoDB
 	}
 	if h.OK != 1 {
-		return h, fmt.Errorf("MongoDB refuses hello: %s", h.Message)
+		return h, fmt.Errorf("%w: %s", errHelloRefused, h.Message)
 	}
 	return h, nil
 }
 
-var errNotMongoDB = errors.New("it does not answer as MongoDB does")
+var (
+	errNotMongoDB   = errors.New("it does not answer as MongoDB does")
+	errHelloRefused = errors.New("MongoDB refuses hello")
+)
 
 // authenticationFailed is MongoDB's code for a login that is refused.
 const authenticationFailed = 18
@@ -125,11 +179,7 @@ func (c *checker) login(ctx context.Context) Step {
 		s.Text = jobs.CheckURI(c.cfg.MongoURI).Error() // without the driver's words, which may quote a password
 		return s
 	}
-	if uri.Username == "" {
-		s.OK, s.Text = true, "MONGO_URI has no user, so nobody logs in"
-		return s
-	}
-	ctx, cancel := context.WithTimeout(ctx, loginTimeout)
+	ctx, cancel := context.WithTimeout(ctx, 2*c.cfg.HelloTimeout)
 	defer cancel()
 	store, err := jobs.Open(jobs.Config{URI: c.cfg.MongoURI, Dialer: c.dialer})
 	if err == nil {
@@ -140,6 +190,8 @@ func (c *checker) login(ctx context.Context) Step {
 	}
 	refusal, refuses := errors.AsType[mongo.ServerError](err)
 	switch {
+	case err == nil && uri.Username == "":
+		s.OK, s.Text = true, "the worker's driver connects; MONGO_URI has no user, so nobody logs in"
 	case err == nil:
 		s.OK, s.Text = true, "user "+uri.Username+" is accepted"
 	case refuses && refusal.HasErrorCode(authenticationFailed):

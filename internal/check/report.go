@@ -1,7 +1,7 @@
 package check
 
 import (
-	"fmt"
+	"strings"
 	"time"
 
 	"github.com/gvpocr/worker/internal/services"
@@ -9,17 +9,44 @@ import (
 
 // Report is what was found. Its fields are the JSON output.
 type Report struct {
-	OK       bool     `json:"ok"`
-	Services []Result `json:"services"`
+	Time     time.Time `json:"time"` // when the check began
+	OK       bool      `json:"ok"`
+	Summary  string    `json:"summary"`
+	Services []Result  `json:"services"`
 
 	// Verdicts say what holds for several services, once: a host that is down, DNS that does not answer.
 	Verdicts []string `json:"verdicts"`
+}
+
+// summary says in one line whether the worker can do its work.
+func (r Report) summary() string {
+	var failed []string
+	used := 0
+	for _, s := range r.Services {
+		if s.Unused {
+			continue
+		}
+		used++
+		if step, bad := s.Failure(); bad {
+			failed = append(failed, s.Address+" ("+step.Name+")")
+		}
+	}
+	switch {
+	case len(failed) == 0 && used < len(r.Services):
+		return "OK: all that the worker uses can be used from here"
+	case len(failed) == 0:
+		return "OK: all that was checked can be used from here"
+	case len(failed) == used && used > 1:
+		return "FAILED: no service can be used from here"
+	}
+	return "FAILED: " + strings.Join(failed, ", ")
 }
 
 // Result is what was found of one service.
 type Result struct {
 	services.Service
 	OK         bool    `json:"ok"`
+	Unused     bool    `json:"unused,omitempty"` // the worker does not use it yet: it does not count
 	ResolvedBy string  `json:"resolved_by,omitempty"`
 	TTL        float64 `json:"ttl_seconds,omitempty"` // 0 = unknown
 	Stale      bool    `json:"stale,omitempty"`
@@ -72,8 +99,17 @@ func (r Result) Failure() (Step, bool) {
 
 // Line says in one line how the service is.
 func (r Result) Line() string {
-	if s, failed := r.Failure(); failed {
-		return fmt.Sprintf("%s FAILED: %s %s: %s", r.Address, s.Name, s.Target, s.Text)
+	line := r.Address
+	if r.Unused {
+		line += " (not used yet)"
 	}
-	return r.Address + " ok"
+	s, failed := r.Failure()
+	if !failed {
+		return line + " ok"
+	}
+	line += " FAILED: " + s.Name
+	if s.Target != "" {
+		line += " " + s.Target
+	}
+	return line + ": " + s.Text
 }

@@ -21,7 +21,10 @@ const (
 	smbNegotiateDialectsAt = 36
 )
 
-var errNotSMB = errors.New("it does not answer as SMB2 does")
+var (
+	errNotSMB     = errors.New("it does not answer as SMB2 does")
+	errSMBRefused = errors.New("SMB: negotiation is refused")
+)
 
 // speakSMB negotiates a dialect and leaves ([MS-SMB2] 2.2.3 and 2.2.4). Nobody logs in.
 func (l *line) speakSMB(ctx context.Context, address string, s *said) error {
@@ -77,7 +80,7 @@ func readSMBNegotiate(r io.Reader) (string, error) {
 	case smbStatusNotSupported:
 		return "SMB: negotiates, newer dialects than 3.0.2 only", nil
 	default:
-		return "", fmt.Errorf("SMB: negotiation is refused with status 0x%08X", status)
+		return "", fmt.Errorf("%w with status 0x%08X", errSMBRefused, status)
 	}
 	dialect := binary.LittleEndian.Uint16(reply[smbHeaderSize+4:])
 	return fmt.Sprintf("SMB: dialect %d.%d.%d", dialect>>8, dialect>>4&0xf, dialect&0xf), nil

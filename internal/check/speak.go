@@ -2,18 +2,15 @@ package check
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
-	"net/url"
 	"os"
-	"strconv"
 	"time"
 
 	"github.com/gvpocr/worker/dialer/nsqdial"
+	"github.com/gvpocr/worker/internal/httpget"
 	"github.com/gvpocr/worker/internal/services"
 )
 
@@ -29,14 +26,15 @@ func (s *said) add(name, text string, since time.Time) {
 
 // speak greets a service in its protocol. The error is the connection's or the protocol's; what came before it is
 // returned too.
-func (l *line) speak(ctx context.Context, s services.Service, cfg Config) (said, error) {
-	ctx, cancel := context.WithTimeout(ctx, helloTimeout)
+func (g greeting) speak(ctx context.Context, cfg Config) (said, error) {
+	l, s := g.line, g.service
+	ctx, cancel := context.WithTimeout(ctx, cfg.HelloTimeout)
 	defer cancel()
 	var answer said
 	var err error
 	switch s.Kind {
 	case services.MongoDB:
-		err = l.speakMongoDB(ctx, s.Address, &answer)
+		err = l.speakMongoDB(ctx, s.Address, g.uri, &answer)
 	case services.NSQD:
 		begin := time.Now()
 		if err = nsqdial.Ping(ctx, l.dialer, s.Address, cfg.NSQ); err == nil {
@@ -44,8 +42,14 @@ func (l *line) speak(ctx context.Context, s services.Service, cfg Config) (said,
 		}
 	case services.NSQLookupd:
 		err = l.speakLookupd(ctx, s.Address, cfg.Topic, &answer)
+	case services.NSQDHTTP:
+		err = l.speakNSQDHTTP(ctx, s.Address, &answer)
+	case services.NSQLookupdTCP:
+		err = l.speakLookupdTCP(ctx, s.Address, &answer)
 	case services.HTTP:
-		err = l.speakHTTP(ctx, s.Address, &answer)
+		err = l.speakHTTP(ctx, "http://"+s.Address+"/", &answer)
+	case services.HTTPS:
+		err = l.speakHTTP(ctx, "https://"+s.Address+"/", &answer)
 	case services.SMB:
 		err = l.speakSMB(ctx, s.Address, &answer)
 	default:
@@ -87,91 +91,24 @@ func (l *line) speakNothing(ctx context.Context, address string, s *said) error 
 // maxBody bounds what a server may answer.
 const maxBody = 4 << 20
 
-// get asks for a path and returns the status and the body.
-func (l *line) get(ctx context.Context, address, path string) (int, []byte, error) {
-	client := &http.Client{
-		Transport:     &http.Transport{DialContext: l.dialer.DialContext, DisableKeepAlives: true},
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+path, nil)
-	if err != nil {
-		return 0, nil, err
-	}
-	resp, err := client.Do(req)
-	if err != nil {
-		if wrapped, ok := errors.AsType[*url.Error](err); ok {
-			err = wrapped.Err // without the URL, which the target has said
-		}
-		return 0, nil, err
-	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxBody))
-	return resp.StatusCode, body, err
+// get asks for a URL and returns the status and the body.
+func (l *line) get(ctx context.Context, u string) (int, []byte, error) {
+	answer, err := httpget.Get(ctx, httpget.Client(l.dialer.DialContext), u, maxBody)
+	return answer.Status, answer.Body, err
 }
 
-func (l *line) speakHTTP(ctx context.Context, address string, s *said) error {
+// errUnwell says that a server answers in its protocol that it can't do its work.
+var errUnwell = errors.New("it is not well")
+
+func (l *line) speakHTTP(ctx context.Context, root string, s *said) error {
 	begin := time.Now()
-	status, _, err := l.get(ctx, address, "/")
+	status, _, err := l.get(ctx, root)
 	switch {
-	case err != nil:
+	case err != nil && !errors.Is(err, httpget.ErrTooLarge):
 		return err
 	case status == http.StatusBadGateway, status == http.StatusServiceUnavailable, status == http.StatusGatewayTimeout:
-		return fmt.Errorf("a gateway answers, with status %d: the service behind it is down", status)
+		return fmt.Errorf("%w: a gateway answers with status %d: the service behind it is down", errUnwell, status)
 	}
 	s.add(Hello, fmt.Sprintf("HTTP: status %d", status), begin.Add(l.took()))
 	return nil
-}
-
-// speakLookupd pings a nsqlookupd and asks it for the nsqds that have the topic, or, where none has, for all.
-func (l *line) speakLookupd(ctx context.Context, address, topic string, s *said) error {
-	begin := time.Now()
-	status, body, err := l.get(ctx, address, "/ping")
-	if err == nil && (status != http.StatusOK || string(body) != "OK") {
-		err = fmt.Errorf("it answers /ping with status %d: it is not a nsqlookupd", status)
-	}
-	if err != nil {
-		return err
-	}
-	s.add(Hello, "nsqlookupd: /ping answers OK", begin.Add(l.took()))
-
-	begin = time.Now()
-	status, body, err = l.get(ctx, address, "/lookup?topic="+url.QueryEscape(topic))
-	text := ""
-	if err == nil && status == http.StatusNotFound {
-		text = "no nsqd has the topic " + topic + " yet, as before the first job; all that it knows: "
-		status, body, err = l.get(ctx, address, "/nodes")
-	}
-	if err == nil && status != http.StatusOK {
-		err = fmt.Errorf("it answers with status %d", status)
-	}
-	if err != nil {
-		return err
-	}
-	if s.advertised, err = producers(body); err != nil {
-		return err
-	}
-	if len(s.advertised) == 0 {
-		return errors.New("it knows no nsqd: is nsqd started with --lookupd-tcp-address?")
-	}
-	s.add(Lookup, text+list(s.advertised), begin)
-	return nil
-}
-
-func producers(body []byte) ([]string, error) {
-	var answer struct {
-		Producers []struct {
-			BroadcastAddress string `json:"broadcast_address"`
-			TCPPort          int    `json:"tcp_port"`
-		} `json:"producers"`
-	}
-	if err := json.Unmarshal(body, &answer); err != nil {
-		return nil, fmt.Errorf("the answer is not what nsqlookupd sends: %w", err)
-	}
-	var addresses []string
-	for _, p := range answer.Producers {
-		if len(addresses) < maxTargets && len(p.BroadcastAddress) <= 253 {
-			addresses = append(addresses, net.JoinHostPort(p.BroadcastAddress, strconv.Itoa(p.TCPPort)))
-		}
-	}
-	return addresses, nil
 }

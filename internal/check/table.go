@@ -3,6 +3,7 @@ package check
 import (
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/jedib0t/go-pretty/v6/table"
@@ -35,13 +36,27 @@ func (t Table) Write(w io.Writer, r Report) {
 			if step.Target != "" {
 				what = step.Target + ": " + what
 			}
-			out.AppendRow(table.Row{name, step.Name, t.verdict(step.OK), duration(step.Millis), what})
+			out.AppendRow(table.Row{name, step.Name, t.verdict(step.OK, s.Unused), duration(step.Millis), what})
 			name = ""
 		}
 	}
 	out.Render()
+	var unused []string
+	for _, s := range r.Services {
+		if s.Unused {
+			unused = append(unused, s.Address)
+		}
+	}
+	if len(unused) > 0 {
+		fmt.Fprintf(w, "\nnot used by the worker yet, and not counted: %s\n", strings.Join(unused, ", "))
+	}
+	color := text.FgGreen
+	if !r.OK {
+		color = text.FgRed
+	}
+	fmt.Fprintf(w, "\n%s\n", t.colored(color, r.Summary))
 	for _, v := range r.Verdicts {
-		fmt.Fprintf(w, "\n%s\n", t.colored(text.FgRed, v))
+		fmt.Fprintf(w, "%s\n", t.colored(text.FgRed, v))
 	}
 }
 
@@ -62,9 +77,12 @@ func (t Table) last(r Report) table.ColumnConfig {
 	return c
 }
 
-func (t Table) verdict(ok bool) string {
-	if ok {
+func (t Table) verdict(ok, unused bool) string {
+	switch {
+	case ok:
 		return t.colored(text.FgGreen, "ok")
+	case unused:
+		return t.colored(text.FgYellow, "failed")
 	}
 	return t.colored(text.FgRed, "FAILED")
 }

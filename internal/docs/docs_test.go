@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/gvpocr/worker/internal/services"
 	"github.com/gvpocr/worker/internal/settings"
 )
 
@@ -57,6 +58,7 @@ func TestTheReadmesTableHasEverySettingAndNoOther(t *testing.T) {
 		}
 	}
 	want = append(want, "MAIN_SERVER_IP", "DIAL_<NAME>")
+	want = append(want, services.FileVariables...)
 	_, table, _ := strings.Cut(read(t, "README.md"), "## Settings")
 	table, _, _ = strings.Cut(table, "\n## ")
 	var got []string

@@ -4,6 +4,7 @@ package services
 import (
 	"net"
 	"net/url"
+	"slices"
 	"strings"
 
 	"go.mongodb.org/mongo-driver/v2/x/mongo/driver/connstring"
@@ -17,12 +18,15 @@ type Kind string
 
 // The kinds.
 const (
-	MongoDB    Kind = "mongodb"
-	NSQD       Kind = "nsqd"
-	NSQLookupd Kind = "nsqlookupd"
-	HTTP       Kind = "http"
-	SMB        Kind = "smb"
-	TCP        Kind = "tcp" // nothing is known but that it accepts connections
+	MongoDB       Kind = "mongodb"
+	NSQD          Kind = "nsqd"           // NSQ's protocol for clients
+	NSQDHTTP      Kind = "nsqd-http"      // nsqd's statistics and administration
+	NSQLookupd    Kind = "nsqlookupd"     // HTTP, where clients look up nsqds
+	NSQLookupdTCP Kind = "nsqlookupd-tcp" // where nsqds register
+	HTTP          Kind = "http"
+	HTTPS         Kind = "https"
+	SMB           Kind = "smb"
+	TCP           Kind = "tcp" // nothing is known but that it accepts connections
 )
 
 // Service is one service by the name that workers dial.
@@ -48,8 +52,11 @@ func Of(cfg ocrworker.Config) []Service {
 	return list
 }
 
-// Files returns the services that files may be fetched from, as far as environ, in the form of os.Environ, names them:
-// the backend and the file share.
+// FileVariables name the services that Files returns.
+var FileVariables = []string{"GVPOCR_SERVER_URL", "SAMBA_HOST"}
+
+// Files returns the services that files will be fetched from, as far as environ, in the form of os.Environ, names them:
+// the backend and the file share. The worker uses neither of them yet.
 func Files(environ []string) []Service {
 	vars := map[string]string{}
 	for _, line := range environ {
@@ -57,29 +64,47 @@ func Files(environ []string) []Service {
 		vars[name] = value
 	}
 	var list []Service
-	if u, err := url.Parse(vars["GVPOCR_SERVER_URL"]); err == nil && u.Host != "" {
-		port := map[string]string{"http": "80", "https": "443"}[u.Scheme]
-		if u.Port() != "" || port != "" {
-			list = append(list, Service{HTTP, withPort(u.Host, port)})
+	backend, share := vars[FileVariables[0]], vars[FileVariables[1]]
+	if u, err := url.Parse(backend); err == nil && u.Host != "" {
+		switch u.Scheme {
+		case "http":
+			list = append(list, Service{HTTP, withPort(u.Host, "80")})
+		case "https":
+			list = append(list, Service{HTTPS, withPort(u.Host, "443")})
 		}
 	}
-	if host := vars["SAMBA_HOST"]; host != "" {
-		list = append(list, Service{SMB, withPort(host, "13445")})
+	if share != "" {
+		list = append(list, Service{SMB, withPort(share, "13445")})
 	}
 	return list
 }
 
-// known are the names of the main server's services without gvpocr- or -proxy.
-var known = map[string]struct {
-	kind Kind
+// door is a port at which a service is usually found, and what it speaks there.
+type door struct {
 	port string
-}{
-	"mongodb":    {MongoDB, "27017"},
-	"nsqd":       {NSQD, "4150"},
-	"nsqlookupd": {NSQLookupd, "4161"},
-	"backend":    {HTTP, "5000"},
-	"samba":      {SMB, "13445"},
+	kind Kind
 }
+
+// known are the names of the main server's services without gvpocr- or -proxy, each with its usual ports, first the one
+// that workers dial.
+var known = map[string][]door{
+	"mongodb":    {{"27017", MongoDB}},
+	"nsqd":       {{"4150", NSQD}, {"4151", NSQDHTTP}},
+	"nsqlookupd": {{"4161", NSQLookupd}, {"4160", NSQLookupdTCP}},
+	"backend":    {{"5000", HTTP}},
+	"samba":      {{"13445", SMB}},
+}
+
+// usual are the doors of all known services by their ports.
+var usual = func() map[string]Kind {
+	kinds := map[string]Kind{}
+	for _, doors := range known {
+		for _, d := range doors {
+			kinds[d.port] = d.kind
+		}
+	}
+	return kinds
+}()
 
 // Names are the names that workers have for the main server's services.
 func Names() []string {
@@ -87,8 +112,8 @@ func Names() []string {
 }
 
 // Named returns the service that a name stands for, with or without a port: one of configured that has it, one of the
-// main server's under its usual port, or an address of which nothing else is known. It reports false for a name without a
-// port that is none of these.
+// main server's under one of its usual ports, or an address of which nothing else is known than what usually is at its
+// port. It reports false for a name without a port that is none of these.
 func Named(name string, configured []Service) (Service, bool) {
 	for _, s := range configured {
 		if host, _, _ := net.SplitHostPort(s.Address); s.Address == name || resolve.ServiceName(host) == resolve.ServiceName(name) {
@@ -99,23 +124,23 @@ func Named(name string, configured []Service) (Service, bool) {
 	if err != nil {
 		host, port = strings.Trim(name, "[]"), ""
 	}
-	base := strings.TrimSuffix(strings.TrimPrefix(strings.ToLower(host), "gvpocr-"), "-proxy")
-	usual, ok := known[base]
-	switch {
-	case port == "" && !ok:
-		return Service{}, false
-	case port == "" || port == usual.port:
-		return Service{usual.kind, net.JoinHostPort(host, usual.port)}, true
-	}
-	for _, s := range known {
-		if s.port == port && !ok {
-			return Service{s.kind, net.JoinHostPort(host, port)}, true
+	doors, ok := known[strings.TrimSuffix(strings.TrimPrefix(strings.ToLower(host), "gvpocr-"), "-proxy")]
+	if port == "" {
+		if !ok {
+			return Service{}, false
 		}
+		return Service{doors[0].kind, net.JoinHostPort(host, doors[0].port)}, true
 	}
+	s := Service{TCP, net.JoinHostPort(host, port)}
 	if ok {
-		return Service{usual.kind, net.JoinHostPort(host, port)}, true
+		s.Kind = doors[0].kind // a service may have been moved to another port
+		if i := slices.IndexFunc(doors, func(d door) bool { return d.port == port }); i >= 0 {
+			s.Kind = doors[i].kind
+		}
+	} else if kind, ok := usual[port]; ok {
+		s.Kind = kind
 	}
-	return Service{TCP, net.JoinHostPort(host, port)}, true
+	return s, true
 }
 
 func withPort(host, port string) string {

@@ -29,7 +29,7 @@ func TestServicesAreThoseOfTheConfiguration(t *testing.T) {
 		t.Errorf("%v of nothing", got)
 	}
 	if got := services.Files([]string{"GVPOCR_SERVER_URL=https://gvpocr.example.org", "SAMBA_HOST=[2001:db8::1]:445"}); !slices.Equal(got, []services.Service{
-		{Kind: services.HTTP, Address: "gvpocr.example.org:443"}, {Kind: services.SMB, Address: "[2001:db8::1]:445"},
+		{Kind: services.HTTPS, Address: "gvpocr.example.org:443"}, {Kind: services.SMB, Address: "[2001:db8::1]:445"},
 	}) {
 		t.Errorf("%v", got)
 	}
@@ -47,6 +47,12 @@ func TestANameStandsForAService(t *testing.T) {
 		"db.example.org:27100": configured[0],
 		"db.example.org:27017": {Kind: services.MongoDB, Address: "db.example.org:27017"},
 		"10.0.0.1:4150":        {Kind: services.NSQD, Address: "10.0.0.1:4150"},
+		"nsqd-proxy:4151":      {Kind: services.NSQDHTTP, Address: "nsqd-proxy:4151"},
+		"nsqlookupd:4160":      {Kind: services.NSQLookupdTCP, Address: "nsqlookupd:4160"},
+		"10.0.0.1:4151":        {Kind: services.NSQDHTTP, Address: "10.0.0.1:4151"},
+		"10.0.0.1:4160":        {Kind: services.NSQLookupdTCP, Address: "10.0.0.1:4160"},
+		"10.0.0.1:4161":        {Kind: services.NSQLookupd, Address: "10.0.0.1:4161"},
+		"nsqd-proxy:14150":     {Kind: services.NSQD, Address: "nsqd-proxy:14150"},
 		"[2001:db8::1]:22":     {Kind: services.TCP, Address: "[2001:db8::1]:22"},
 	} {
 		if got, ok := services.Named(name, configured); !ok || got != want {

@@ -20,6 +20,9 @@ const (
 	// patience is how long a worker may take to answer. It answers from memory; only one that is frozen takes longer.
 	patience = 3 * time.Second
 
+	// greetTimeout bounds how long a worker asks its services, when it is asked whether it is ready.
+	greetTimeout = 2 * time.Second
+
 	// ExplainTimeout bounds an explanation, which may have to ask a name server.
 	ExplainTimeout = 15 * time.Second
 
@@ -35,9 +38,14 @@ type Running struct {
 // ErrNone says that no worker runs.
 var ErrNone = errors.New("no worker runs here under this user")
 
-// Find returns the running workers, those named id if it is not empty. The error wraps ErrNone, or says which worker does
+// Find returns the running workers, those named id if it is not empty. With ask they ask their services now. The error wraps ErrNone, or says which worker does
 // not answer; the others are returned all the same.
-func Find(ctx context.Context, id string) ([]Running, error) {
+func Find(ctx context.Context, id string, ask bool) ([]Running, error) {
+	query, limit := url.Values{}, patience
+	if ask {
+		query.Set("ask", "")
+		limit += greetTimeout
+	}
 	dir := folder()
 	var found []Running
 	var errs []error
@@ -49,7 +57,7 @@ func Find(ctx context.Context, id string) ([]Running, error) {
 	}
 	for _, path := range paths {
 		w := Running{path: path}
-		err := w.ask(ctx, "/status", nil, patience, &w.Worker)
+		err := w.ask(ctx, "/status", query, limit, &w.Worker)
 		switch {
 		case errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, os.ErrNotExist):
 			// A worker was killed and could not remove it, or has ended in this moment.

@@ -27,6 +27,9 @@ type Config struct {
 	Dialer      *dialer.Dialer
 	Services    []services.Service
 	Stopping    func() bool
+
+	// Greet asks a service for a sign of life, by Dialer. It is called for several services at once.
+	Greet func(context.Context, services.Service) error
 }
 
 // Server answers for a running worker. Close ends it.
@@ -35,6 +38,9 @@ type Server struct {
 	since   time.Time
 	http    *http.Server
 	serving sync.WaitGroup
+
+	mu       sync.Mutex           // guards answered
+	answered map[string]time.Time // when a service, by its address, last did
 }
 
 // Serve begins to answer. The error is that of the file system: there may be no temporary folder to write to.
@@ -46,7 +52,7 @@ func Serve(cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("status: %w", err)
 	}
-	s := &Server{cfg: cfg, since: time.Now()}
+	s := &Server{cfg: cfg, since: time.Now(), answered: map[string]time.Time{}}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /status", s.status)
 	mux.HandleFunc("GET /explain", s.explain)
@@ -120,36 +126,89 @@ func sweep(dir string) {
 	}
 }
 
-func (s *Server) status(w http.ResponseWriter, _ *http.Request) {
-	answer(w, s.worker())
+func (s *Server) status(w http.ResponseWriter, r *http.Request) {
+	answer(w, s.worker(r.Context(), r.URL.Query().Has("ask")))
 }
 
-func (s *Server) worker() Worker {
-	w := Worker{ID: s.cfg.ID, Version: s.cfg.Version, PID: os.Getpid(), Since: s.since, Stopping: s.cfg.Stopping()}
+func (s *Server) worker(ctx context.Context, ask bool) Worker {
+	w := Worker{ID: s.cfg.ID, Version: s.cfg.Version, PID: os.Getpid(), Since: s.since, Stopping: s.cfg.Stopping(), Asked: ask}
+	failures := make([]error, len(s.cfg.Services))
+	if ask {
+		failures = s.greet(ctx)
+	}
 	stats := s.cfg.Dialer.Stats()
-	for _, service := range s.cfg.Services {
-		i := slices.IndexFunc(stats.Names, func(n dialer.NameStats) bool { return n.Name == service.Address })
+	for i, service := range s.cfg.Services {
 		state := Service{Service: service, Reason: "not resolved yet"}
-		if i >= 0 {
-			state.Reached, state.Reason = reached(stats.Names[i])
+		if j := slices.IndexFunc(stats.Names, func(n dialer.NameStats) bool { return n.Name == service.Address }); j >= 0 {
+			state.remember(stats.Names[j])
 		}
+		if ask {
+			state.answers(failures[i])
+		}
+		s.mu.Lock()
+		if at := s.answered[service.Address]; at.After(state.LastReached) {
+			state.LastReached = at
+		}
+		s.mu.Unlock()
 		w.Services = append(w.Services, state)
 	}
 	return w
 }
 
-// reached tells whether a name was reached when it was last dialed.
-func reached(n dialer.NameStats) (ok bool, reason string) {
-	reason = "not dialed yet"
-	for _, e := range n.Endpoints {
-		if e.State == dialer.Closed && (e.Open > 0 || !e.LastSuccess.IsZero() && !e.LastSuccess.Before(e.LastErrorAt)) {
-			return true, ""
-		}
-		if e.LastError != nil {
-			reason = fmt.Sprintf("%s: %v", e.Addr, e.LastError)
+// greet asks all services now, side by side, and returns the error of each.
+func (s *Server) greet(ctx context.Context) []error {
+	ctx, cancel := context.WithTimeoutCause(ctx, greetTimeout, fmt.Errorf("no answer within %v", greetTimeout))
+	defer cancel()
+	failures := make([]error, len(s.cfg.Services))
+	var questions sync.WaitGroup
+	for i, service := range s.cfg.Services {
+		questions.Go(func() {
+			err := s.cfg.Greet(ctx, service)
+			if err != nil && ctx.Err() != nil {
+				err = context.Cause(ctx)
+			}
+			failures[i] = err
+			if err == nil {
+				s.mu.Lock()
+				defer s.mu.Unlock()
+				s.answered[service.Address] = time.Now()
+			}
+		})
+	}
+	questions.Wait()
+	return failures
+}
+
+// answers takes over what came of asking now. Why a dial failed the dialer knows better than the time that ran out.
+func (s *Service) answers(failure error) {
+	remembered := s.Reason
+	s.Reached, s.Reason = failure == nil, ""
+	if failure != nil {
+		s.Reason = failure.Error()
+		if s.failed {
+			s.Reason = remembered
 		}
 	}
-	return false, reason
+}
+
+// remember takes over what the dialer knows of the service: how it was when it was last dialed.
+func (s *Service) remember(n dialer.NameStats) {
+	s.Reason = "not dialed yet"
+	for _, e := range n.Endpoints {
+		s.Open += e.Open
+		if e.LastSuccess.After(s.LastReached) {
+			s.LastReached = e.LastSuccess
+		}
+		switch {
+		case e.State == dialer.Closed && (e.Open > 0 || !e.LastSuccess.IsZero() && !e.LastSuccess.Before(e.LastErrorAt)):
+			s.Reached = true
+		case e.LastError != nil && !s.Reached:
+			s.Reason, s.failed = fmt.Sprintf("%s: %v", e.Addr, e.LastError), true
+		}
+	}
+	if s.Reached {
+		s.Reason, s.failed = "", false
+	}
 }
 
 func (s *Server) explain(w http.ResponseWriter, r *http.Request) {

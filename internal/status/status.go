@@ -3,7 +3,8 @@
 // A worker listens on a Unix socket in a folder that only its user may enter. What answers is the process itself: a worker
 // that has ended, was killed, is frozen or can't get at its own dialer does not answer, and a file left behind says nothing.
 // Services that are down do not make a worker unhealthy: it waits for them, and ending it would only lose what it
-// holds. They are listed, for those who ask whether it is ready.
+// holds. They are listed, as the worker remembers them. For those who ask whether it is ready the worker asks them now: what
+// it remembers may be a minute old, the time between two questions to a nsqlookupd.
 package status
 
 import (
@@ -24,14 +25,34 @@ type Worker struct {
 	PID      int       `json:"pid"`
 	Since    time.Time `json:"since"`
 	Stopping bool      `json:"stopping"` // it drains
+	Asked    bool      `json:"asked"`    // services were asked now; else their state is what the worker remembers
 	Services []Service `json:"services"`
 }
 
 // Service is what a worker knows of one of its services.
 type Service struct {
 	services.Service
-	Reached bool   `json:"reached"`          // the last dial of it succeeded, or a connection is open
-	Reason  string `json:"reason,omitempty"` // why it is not reached
+	Reached     bool      `json:"reached"`               // it answered now; or, if nobody asked, when it was last dialed
+	Reason      string    `json:"reason,omitempty"`      // why it is not reached
+	LastReached time.Time `json:"last_reached,omitzero"` // the last dial of it, or question to it, that succeeded
+	Open        int       `json:"open"`                  // connections to it
+
+	failed bool // Reason is why the last dial failed
+}
+
+// Text says for people how the service is. asked is the Worker's.
+func (s Service) Text(asked bool) string {
+	ago := "never"
+	if !s.LastReached.IsZero() {
+		ago = fmt.Sprintf("%v ago", time.Since(s.LastReached).Round(time.Second))
+	}
+	switch {
+	case !s.Reached:
+		return fmt.Sprintf("not reached: %s (last reached: %s)", s.Reason, ago)
+	case asked:
+		return "reached"
+	}
+	return fmt.Sprintf("reached %s, connections open: %d", ago, s.Open)
 }
 
 // Ready reports whether every kind of service is reached: of several nsqlookupds, or members of a replica set, one is

@@ -1,11 +1,14 @@
 package status_test
 
 import (
+	"context"
 	"errors"
 	"net"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -22,6 +25,11 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // serve answers for a worker whose nsqd is at addr.
 func serve(t *testing.T, id, addr string) (*status.Server, *dialer.Dialer) {
 	t.Helper()
+	return serveAsking(t, id, addr, nil)
+}
+
+func serveAsking(t *testing.T, id, addr string, greet func(context.Context, services.Service) error) (*status.Server, *dialer.Dialer) {
+	t.Helper()
 	resolver, err := resolve.Static(map[string]string{"nsqd-proxy": addr})
 	if err != nil {
 		t.Fatal(err)
@@ -34,6 +42,7 @@ func serve(t *testing.T, id, addr string) (*status.Server, *dialer.Dialer) {
 	s, err := status.Serve(status.Config{
 		ID: id, Version: "1", Dialer: d, Stopping: func() bool { return false },
 		Services: []services.Service{{Kind: services.NSQD, Address: "nsqd-proxy:4150"}},
+		Greet:    greet,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -56,7 +65,7 @@ func shortTemp(t *testing.T) string {
 
 func find(t *testing.T, id string) []status.Running {
 	t.Helper()
-	workers, err := status.Find(t.Context(), id)
+	workers, err := status.Find(t.Context(), id, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -98,6 +107,84 @@ func TestAWorkerIsReadyWhenItsServicesAreReached(t *testing.T) {
 	}
 }
 
+// What a worker remembers is as old as its last dial: a service that is gone since then looks as if it were there.
+func TestAWorkerThatIsAskedWhetherItIsReadyAsksItsServices(t *testing.T) {
+	shortTemp(t)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var accepting sync.WaitGroup
+	accepting.Go(func() {
+		for conn, err := l.Accept(); err == nil; conn, err = l.Accept() {
+			_, _ = conn.Write([]byte("hello"))
+			conn.Close()
+		}
+	})
+	defer accepting.Wait()
+	defer l.Close()
+	var answer atomic.Value // what the service says instead of hello
+	var d *dialer.Dialer
+	_, d = serveAsking(t, "one", l.Addr().String(), func(ctx context.Context, s services.Service) error {
+		conn, err := d.DialContext(ctx, "tcp", s.Address)
+		if err != nil {
+			return err
+		}
+		defer conn.Close()
+		if _, err := conn.Read(make([]byte, 1)); err != nil {
+			return err
+		}
+		if text, _ := answer.Load().(string); text != "" {
+			return errors.New(text)
+		}
+		return nil
+	})
+	ask := func() status.Worker {
+		t.Helper()
+		workers, err := status.Find(t.Context(), "one", true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return workers[0].Worker
+	}
+	well := ask()
+	if s := well.Services[0]; !well.Asked || !well.Ready() || s.Text(well.Asked) != "reached" || time.Since(s.LastReached) > time.Minute {
+		t.Errorf("it answers: %+v", well)
+	}
+	if s := find(t, "one")[0].Services[0]; s.Text(false) != "reached 0s ago, connections open: 0" {
+		t.Errorf("remembered: %q", s.Text(false))
+	}
+
+	// It can be dialed, and is of no use.
+	answer.Store("it is frozen")
+	if w := ask(); w.Ready() || w.Services[0].Text(true) != "not reached: it is frozen (last reached: 0s ago)" || !w.Services[0].LastReached.After(well.Since) {
+		t.Errorf("frozen: %+v, %q", w, w.Services[0].Text(true))
+	}
+
+	l.Close()
+	if w := find(t, "one")[0]; !w.Ready() {
+		t.Errorf("nobody has dialed, and the worker knows that it is gone: %+v", w.Worker)
+	}
+	if w := ask(); w.Ready() || !strings.Contains(w.Services[0].Text(true), "not reached: "+l.Addr().String()+": ") || !strings.Contains(w.Services[0].Text(true), "refused (last reached: 0s ago)") {
+		t.Errorf("gone: %q", w.Services[0].Text(true))
+	}
+}
+
+func TestAServiceThatDoesNotAnswerHoldsUpNobodyForLong(t *testing.T) {
+	shortTemp(t)
+	serveAsking(t, "one", "127.0.0.1:1", func(ctx context.Context, _ services.Service) error {
+		<-ctx.Done()
+		return ctx.Err()
+	})
+	workers, err := status.Find(t.Context(), "one", true)
+	if err != nil || workers[0].Services[0].Text(true) != "not reached: no answer within 2s (last reached: never)" {
+		t.Errorf("%+v, %v", workers, err)
+	}
+	if now := find(t, "one")[0]; now.Asked {
+		t.Error("services are asked although nobody wants to know")
+	}
+}
+
 // Of several nsqlookupds, or members of a replica set, one is enough.
 func TestOneServiceOfAKindIsEnough(t *testing.T) {
 	service := func(kind services.Kind, reached bool) status.Service {
@@ -128,7 +215,7 @@ func TestSeveralWorkersAreToldApart(t *testing.T) {
 	if err := errors.Join(one.Close(), one.Close()); err != nil {
 		t.Errorf("a second Close: %v", err)
 	}
-	if _, err := status.Find(t.Context(), "one"); !errors.Is(err, status.ErrNone) {
+	if _, err := status.Find(t.Context(), "one", false); !errors.Is(err, status.ErrNone) {
 		t.Errorf("after Close: %v", err)
 	}
 	if err := two.Close(); err != nil {

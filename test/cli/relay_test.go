@@ -1,14 +1,23 @@
 package cli_test
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
 	"io"
+	"math/big"
 	"net"
 	"sync"
+	"time"
 )
 
 // relay forwards connections.
 type relay struct {
 	addr, target string
+	tls          *tls.Config // nil: it forwards what comes
 	running      sync.WaitGroup
 
 	mu       sync.Mutex // guards the fields below
@@ -23,6 +32,9 @@ func (r *relay) up() error {
 		return err
 	}
 	r.addr = l.Addr().String()
+	if r.tls != nil {
+		l = tls.NewListener(l, r.tls)
+	}
 	r.mu.Lock()
 	r.listener = l
 	r.mu.Unlock()
@@ -89,4 +101,21 @@ func (r *relay) forget(conns ...net.Conn) {
 	for _, conn := range conns {
 		delete(r.conns, conn)
 	}
+}
+
+// certificate makes a certificate for host that is its own authority, and returns that in PEM.
+func certificate(host string) (cert tls.Certificate, authority []byte, err error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return cert, nil, err
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), DNSNames: []string{host}, NotAfter: time.Now().Add(time.Hour),
+		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	if err != nil {
+		return cert, nil, err
+	}
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), nil
 }

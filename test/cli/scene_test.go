@@ -2,6 +2,7 @@ package cli_test
 
 import (
 	"context"
+	"crypto/tls"
 	"flag"
 	"fmt"
 	"net"
@@ -35,8 +36,8 @@ func newScene(env *testscript.Env) *scene {
 
 func of(ts *testscript.TestScript) *scene { return ts.Value(sceneKey{}).(*scene) }
 
-// startMainServer starts a main server and gives the script the DIAL_ lines that say where it is, also in the file addresses:
-// mainserver [-services LIST] [-broadcast-address NAME]
+// startMainServer starts a main server and gives the script the DIAL_ lines that say where it is, also in the file addresses,
+// and NSQD_HTTP: mainserver [-services LIST] [-broadcast-address NAME] [-lookupd-tcp-address ADDR]
 func startMainServer(ts *testscript.TestScript, neg bool, args []string) {
 	if neg {
 		ts.Fatalf("unsupported: ! mainserver")
@@ -46,6 +47,7 @@ func startMainServer(ts *testscript.TestScript, neg bool, args []string) {
 	flags := flag.NewFlagSet("mainserver", flag.ContinueOnError)
 	flags.StringVar(&services, "services", "", "")
 	flags.StringVar(&cfg.BroadcastAddress, "broadcast-address", "", "")
+	flags.StringVar(&cfg.LookupdTCPAddr, "lookupd-tcp-address", "", "")
 	ts.Check(flags.Parse(args))
 	if services != "" {
 		cfg.Services = strings.Split(services, ",")
@@ -67,6 +69,10 @@ func startMainServer(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Setenv(name, addr)
 		addresses += line + "\n"
 		s.call(addr, strings.TrimSuffix(strings.TrimPrefix(name, "DIAL_"), "_PROXY"))
+	}
+	if server.NSQDHTTPAddr != "" {
+		ts.Setenv("NSQD_HTTP", server.NSQDHTTPAddr)
+		s.call(server.NSQDHTTPAddr, "NSQD_HTTP")
 	}
 	ts.Check(os.WriteFile(ts.MkAbs("addresses"), []byte(addresses), 0o644))
 }
@@ -95,13 +101,31 @@ func startRelay(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 3 {
 		ts.Fatalf("usage: relay NAME HOST TARGET")
 	}
-	r := &relay{addr: net.JoinHostPort(args[1], "0"), target: args[2], conns: map[net.Conn]bool{}}
+	runRelay(ts, args[0], &relay{addr: net.JoinHostPort(args[1], "0"), target: args[2], conns: map[net.Conn]bool{}})
+}
+
+// startTLSRelay starts a gateway that ends TLS with a certificate for HOST, which it writes into CAFILE, too:
+// tlsrelay NAME HOST TARGET CAFILE listens on 127.0.0.1 and sets NAME to host:port.
+func startTLSRelay(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 4 {
+		ts.Fatalf("usage: tlsrelay NAME HOST TARGET CAFILE")
+	}
+	cert, authority, err := certificate(args[1])
+	ts.Check(err)
+	ts.Check(os.WriteFile(ts.MkAbs(args[3]), authority, 0o644))
+	runRelay(ts, args[0], &relay{
+		addr: "127.0.0.1:0", target: args[2], conns: map[net.Conn]bool{},
+		tls: &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12},
+	})
+}
+
+func runRelay(ts *testscript.TestScript, name string, r *relay) {
 	ts.Check(r.up())
 	ts.Defer(r.down)
 	s := of(ts)
-	s.relays[args[0]] = r
-	s.call(r.addr, args[0])
-	ts.Setenv(args[0], r.addr)
+	s.relays[name] = r
+	s.call(r.addr, name)
+	ts.Setenv(name, r.addr)
 }
 
 // cutRelay ends a relay's connections and takes no more (cut NAME), or lets it listen again (! cut NAME).
@@ -181,6 +205,7 @@ func freeze(ts *testscript.TestScript, neg bool, args []string) {
 
 var (
 	ephemeral = regexp.MustCompile(`127\.0\.0\.1:\d+->`)
+	stamps    = regexp.MustCompile(`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(Z|[+-]\d\d:\d\d)`)
 	durations = regexp.MustCompile(`\b\d+(\.\d+)?(ms|µs|s| ms| s)\b`)
 	blanks    = regexp.MustCompile(` +`)
 	rules     = regexp.MustCompile(`-{3,}`)
@@ -198,6 +223,7 @@ func mask(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	text = strings.ReplaceAll(text, ts.Getenv("WORK"), "$WORK")
 	text = ephemeral.ReplaceAllString(text, "")
+	text = stamps.ReplaceAllString(text, "TIME")
 	text = durations.ReplaceAllString(text, "# ms")
 	text = rules.ReplaceAllString(text, "---")
 	text = blanks.ReplaceAllString(text, " ")

@@ -33,6 +33,7 @@ func TestScripts(t *testing.T) {
 			"halt":       stopService,
 			"resume":     startService,
 			"relay":      startRelay,
+			"tlsrelay":   startTLSRelay,
 			"cut":        cutRelay,
 			"freeport":   freePort,
 			"until":      until,
