@@ -231,7 +231,7 @@ func (s *Store) newClient(authSource string) (*mongo.Client, error) {
 	}
 	client, err := mongo.Connect(opts)
 	if err != nil {
-		return nil, errURI
+		return nil, s.uri.refused(err)
 	}
 	return client, nil
 }
