@@ -65,7 +65,8 @@ func TestTheImageHoldsNoShellAndNothingThatGivesRights(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer export.Close()
-	var programs, licenses []string
+	var programs, licenses, packages []string
+	system := false
 	for files := tar.NewReader(export); ; {
 		file, err := files.Next()
 		if errors.Is(err, io.EOF) {
@@ -88,6 +89,10 @@ func TestTheImageHoldsNoShellAndNothingThatGivesRights(t *testing.T) {
 		if path.Base(file.Name) == "copyright" {
 			licenses = append(licenses, path.Base(path.Dir(file.Name)))
 		}
+		if path.Dir(file.Name) == "var/lib/dpkg/status.d" {
+			packages = append(packages, path.Base(file.Name))
+		}
+		system = system || file.Name == "etc/os-release" && info.Size() > 0
 	}
 	want := []string{"usr/bin/ocr-worker", "usr/bin/pdftoppm", "usr/bin/tesseract"}
 	slices.Sort(programs)
@@ -98,6 +103,12 @@ func TestTheImageHoldsNoShellAndNothingThatGivesRights(t *testing.T) {
 		if !slices.Contains(licenses, name) {
 			t.Errorf("the license of %s is not with it", name)
 		}
+		if !slices.Contains(packages, name) {
+			t.Errorf("a scanner does not see that %s is in it", name)
+		}
+	}
+	if !system {
+		t.Error("it has no os-release, without which a scanner can't tell whose packages they are")
 	}
 }
 
