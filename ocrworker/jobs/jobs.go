@@ -111,9 +111,11 @@ func (s *Store) Close(ctx context.Context) error {
 	return nil
 }
 
-// Classify tells what the job document says of a file. It asks for the file alone, never for the document.
+// Classify tells what the job document says of a file. It asks for the file alone, never for the document. If the file is
+// done and the job with it, but its progress stayed behind, Classify writes that first.
 func (s *Store) Classify(ctx context.Context, f File) (State, error) {
 	state := NoJob
+	var at counts
 	err := s.do(ctx, "ask for "+f.JobID, func(ctx context.Context, c *mongo.Collection) error {
 		for _, question := range []struct {
 			filter bson.M
@@ -126,7 +128,7 @@ func (s *Store) Classify(ctx context.Context, f File) (State, error) {
 			}}, Done},
 			{bson.M{"job_id": f.JobID}, Duplicate},
 		} {
-			err := c.FindOne(ctx, question.filter, options.FindOne().SetProjection(bson.M{"_id": 1})).Err()
+			err := c.FindOne(ctx, question.filter, options.FindOne().SetProjection(countsProjection())).Decode(&at)
 			if err == nil {
 				state = question.state
 				return nil
@@ -137,6 +139,9 @@ func (s *Store) Classify(ctx context.Context, f File) (State, error) {
 		}
 		return nil
 	})
+	if err == nil && state == Done {
+		err = s.catchUp(ctx, f.JobID, at)
+	}
 	return state, err
 }
 
@@ -169,12 +174,9 @@ func (s *Store) AddDuplicate(ctx context.Context, f File) (bool, error) {
 	return s.add(ctx, f, filter, "checkpoint.errors", newErrorDocument(f, "duplicate of "+f.Path))
 }
 
-// add is the one atomic update.
+// add is the one atomic update, and what follows it. Where that fails for an outage, the file is added and the error not nil.
 func (s *Store) add(ctx context.Context, f File, filter bson.M, list string, entry any) (added bool, err error) {
-	var counts struct {
-		Consumed int `bson:"consumed_count"`
-		Total    int `bson:"total_files"`
-	}
+	var at counts
 	err = s.do(ctx, "update "+f.JobID, func(ctx context.Context, c *mongo.Collection) error {
 		update := bson.M{
 			"$push": bson.M{list: entry},
@@ -187,8 +189,8 @@ func (s *Store) add(ctx context.Context, f File, filter bson.M, list string, ent
 		}
 		err := c.FindOneAndUpdate(ctx, filter, update, options.FindOneAndUpdate().
 			SetReturnDocument(options.After).
-			SetProjection(bson.M{"_id": 0, "consumed_count": 1, "total_files": 1}),
-		).Decode(&counts)
+			SetProjection(countsProjection()),
+		).Decode(&at)
 		if errors.Is(err, mongo.ErrNoDocuments) {
 			return nil
 		}
@@ -196,7 +198,7 @@ func (s *Store) add(ctx context.Context, f File, filter bson.M, list string, ent
 		return err
 	})
 	if added {
-		s.follow(ctx, f.JobID, counts.Consumed, counts.Total)
+		err = s.follow(ctx, f.JobID, at)
 	}
 	return added, err
 }

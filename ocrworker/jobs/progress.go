@@ -35,26 +35,57 @@ func (p *progress) due(job string, final bool) bool {
 	return true
 }
 
-// follow writes how far a job has come, at most once a second and always for its last file. It never goes backwards,
-// and an error is only logged: the next file's write, or another worker's, makes up for it.
-func (s *Store) follow(ctx context.Context, job string, current, total int) {
+// counts says how far a job is.
+type counts struct {
+	Consumed int `bson:"consumed_count"`
+	Total    int `bson:"total_files"`
+	Progress struct {
+		Current int `bson:"current"`
+	} `bson:"progress"`
+}
+
+func countsProjection() bson.M {
+	return bson.M{"_id": 0, "consumed_count": 1, "total_files": 1, "progress.current": 1}
+}
+
+// follow writes how far a job has come, at most once a second and always for its last file. It never goes backwards. Only
+// the last file's has to be written, and fails with an outage: others are made up for by the next one's, or another worker's.
+func (s *Store) follow(ctx context.Context, job string, at counts) error {
+	final := at.Consumed >= at.Total
 	s.mu.Lock()
-	due := s.progress.due(job, current >= total)
+	due := s.progress.due(job, final)
 	s.mu.Unlock()
 	if !due {
-		return
+		return nil
 	}
-	percentage := 0
-	if total > 0 {
-		percentage = min(100*current/total, 100)
-	}
-	err := s.do(ctx, "write the progress of "+job, func(ctx context.Context, c *mongo.Collection) error {
-		_, err := c.UpdateOne(ctx, bson.M{"job_id": job}, bson.M{"$max": bson.M{
-			"progress.current": current, "progress.percentage": percentage,
-		}})
+	err := s.writeProgress(ctx, job, at)
+	if final && IsOutage(err) {
 		return err
-	})
+	}
 	if err != nil {
 		s.logger.Warn("progress not written", "job", job, "error", err)
 	}
+	return nil
+}
+
+// catchUp writes the progress of a job that is complete, if that was not done: whoever counted the last file has died before,
+// or did not hear that it was counted.
+func (s *Store) catchUp(ctx context.Context, job string, at counts) error {
+	if at.Consumed < at.Total || at.Progress.Current >= at.Total {
+		return nil
+	}
+	return s.writeProgress(ctx, job, at)
+}
+
+func (s *Store) writeProgress(ctx context.Context, job string, at counts) error {
+	percentage := 0
+	if at.Total > 0 {
+		percentage = min(100*at.Consumed/at.Total, 100)
+	}
+	return s.do(ctx, "write the progress of "+job, func(ctx context.Context, c *mongo.Collection) error {
+		_, err := c.UpdateOne(ctx, bson.M{"job_id": job}, bson.M{"$max": bson.M{
+			"progress.current": at.Consumed, "progress.percentage": percentage,
+		}})
+		return err
+	})
 }

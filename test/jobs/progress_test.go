@@ -1,11 +1,18 @@
 package jobs_test
 
 import (
+	"bytes"
+	"context"
+	"net"
+	"sync/atomic"
+	"syscall"
 	"testing"
 
 	"go.mongodb.org/mongo-driver/v2/bson"
 
+	"github.com/gvpocr/worker/dialer"
 	"github.com/gvpocr/worker/ocrworker/jobs"
+	"github.com/gvpocr/worker/test/mongotest"
 )
 
 func TestProgressFollowsAndIsWrittenForTheLastFile(t *testing.T) {
@@ -54,4 +61,81 @@ func TestAJobWithoutATotalHasProgressAllTheSame(t *testing.T) {
 			b.t.Errorf("progress %+v", p)
 		}
 	})
+}
+
+// Whoever counts the last file may die before it has written the progress. Its message comes again.
+func TestTheProgressOfACompleteJobIsMadeUpForWhenAMessageComesAgain(t *testing.T) {
+	everywhere(t, 2, func(b *bench) {
+		files := []jobs.File{b.file("/a.jpg", 0, "000000000000000a"), b.file("/b.jpg", 1, "000000000000000b")}
+		behind := bson.M{"$set": bson.M{"progress.current": 1, "progress.percentage": 50}}
+		for i, f := range files {
+			added, err := b.store.AddResult(b.ctx, f, jobs.Result{})
+			b.want(f.Path, added, true, err)
+			if _, err := b.docs.UpdateOne(b.ctx, bson.M{"job_id": b.job}, behind); err != nil {
+				b.t.Fatal(err)
+			}
+			state, err := b.store.Classify(b.ctx, f)
+			b.want("Classify says that it is done", state == jobs.Done, true, err)
+			if p := b.document().Progress; p.Current != i+1 || p.Percentage != 50*(i+1) {
+				b.t.Errorf("after file %d: progress %+v", i+1, p)
+			}
+		}
+	})
+}
+
+func TestTheLastFilesProgressIsNotLostInAnOutage(t *testing.T) {
+	t.Parallel()
+	srv := startMongo(t, mongotest.Config{})
+	b := newBench(t, srv.URI(), 1)
+	var armed, away atomic.Bool // away from the moment when the progress is to be written
+	armed.Store(true)
+	d, err := dialer.New(dialer.Config{Budget: -1, DialFunc: func(ctx context.Context, network, addr string) (net.Conn, error) {
+		if away.Load() {
+			return nil, syscall.ECONNREFUSED
+		}
+		conn, err := (&net.Dialer{}).DialContext(ctx, network, addr)
+		return &cutBefore{conn, "$max", &armed, &away}, err
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { d.Close() })
+	store := open(t, jobs.Config{URI: srv.URI(), Dialer: d})
+	f := b.file("/a.jpg", 0, "000000000000000a")
+	if _, err := store.AddResult(b.ctx, f, jobs.Result{}); !jobs.IsOutage(err) {
+		t.Errorf("the progress was not written, and that is no outage: %v", err)
+	}
+	b.wantCounts(1, 0)
+	if p := b.document().Progress; p.Current != 0 {
+		t.Errorf("progress %+v, which was not to be written", p)
+	}
+	away.Store(false)
+	for { // until the dialer has found it back
+		state, err := store.Classify(b.ctx, f)
+		if err == nil {
+			b.want("Classify says that it is done", state == jobs.Done, true, err)
+			break
+		}
+		if !jobs.IsOutage(err) || b.ctx.Err() != nil {
+			t.Fatal(err)
+		}
+	}
+	if p := b.document().Progress; p.Current != 1 || p.Percentage != 100 {
+		t.Errorf("progress %+v, want 1 and 100", p)
+	}
+}
+
+// cutBefore is a connection that ends, with all that come after it, before something is sent for the first time.
+type cutBefore struct {
+	net.Conn
+	what        string
+	armed, away *atomic.Bool
+}
+
+func (c *cutBefore) Write(p []byte) (int, error) {
+	if bytes.Contains(p, []byte(c.what)) && c.armed.CompareAndSwap(true, false) {
+		c.away.Store(true)
+		c.Close()
+	}
+	return c.Conn.Write(p)
 }
