@@ -68,6 +68,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	w.flow.Go(w.announceFolders) // a share may hang
 	w.flow.Go(func() { w.mongo.watch(w.work) })
 	w.flow.Go(func() { w.throttle(consumer.SetMaxInFlight) })
 	announced := w.announceServices(ctx)

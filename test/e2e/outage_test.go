@@ -50,6 +50,19 @@ func TestTasksWaitForAShareThatIsNotMountedAndOthersGoOn(t *testing.T) {
 	w.wantLogged(0, "intake is paused")
 }
 
+func TestAFolderThatLooksAsIfItWereNotMountedIsNamedAtTheStart(t *testing.T) {
+	t.Parallel()
+	s := newScene(t, mainserver.Config{})
+	empty, missing := t.TempDir(), filepath.Join(s.dir, "missing")
+	w := s.worker("worker1", "GVPOCR_PATH="+empty, "NEWSLETTERS_PATH="+missing)
+	w.waitLog("the folder is empty; is it mounted?", "folder="+empty, "variable=GVPOCR_PATH")
+	w.waitLog("the folder can't be read; is it mounted?", "folder="+missing, "variable=NEWSLETTERS_PATH", "no such file")
+	s.put("notice.gif", "scans/1.gif")
+	full := s.worker("worker2")
+	full.waitLog("connection successful", "service=mongodb")
+	full.wantLogged(0, "folder="+s.root)
+}
+
 func TestATaskThatLostItsTimeToAnOutageGetsAllOfItAgain(t *testing.T) {
 	t.Parallel()
 	s := newScene(t, mainserver.Config{})
