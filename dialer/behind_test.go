@@ -173,3 +173,41 @@ func TestDialsThatWaitBehindTwoServicesDoNotWakeEachOther(t *testing.T) {
 		}
 	})
 }
+
+func TestBehindFindsAdvertisedNamesAtTheService(t *testing.T) {
+	nameServer.Set("3f2a91c0de4b", "192.0.2.66") // another one by that name, which is not meant
+	defer nameServer.Set("3f2a91c0de4b")
+	targets := map[string]string{"mongodb-proxy": "10.0.0.1:27500", "nsqd-proxy": "10.0.0.2", "known": "10.0.0.9"}
+	runNow(t, targets, func(c *dialer.Config) {
+		c.Resolver = resolve.Chain(c.Resolver, resolve.System(nil))
+	}, func(t *testing.T, b *bench) {
+		for addr, at := range map[string]string{
+			"gvpocr-mongo-1:27018": "10.0.0.1:27018", // a name of the server's world: its host, the port asked for
+			"3f2a91c0de4b:4150":    "10.0.0.1:4150",
+			"mongodb:27017":        "10.0.0.1:27500", // an alias that the resolver knows
+			"known:80":             "10.0.0.9:80",
+			"192.0.2.7:80":         "192.0.2.7:80",
+			"a.example.org:80":     "10.0.0.1:80", // DNS does not know it
+		} {
+			b.net.Set(at, testnet.Accept)
+			before := len(b.net.Dials())
+			conn, err := b.d.Behind("mongodb-proxy").DialContext(t.Context(), "tcp", addr)
+			if err != nil {
+				t.Errorf("%s: %v", addr, err)
+				continue
+			}
+			conn.Close()
+			if got := b.net.Dials()[before:]; len(got) != 1 || got[0].Addr != at {
+				t.Errorf("%s: dialed %v, want %s", addr, got, at)
+			}
+		}
+		var got string
+		b.d.Behind("nsqd-proxy").Do(t.Context(), "gvpocr-other:4150", func(_ context.Context, addr string) error {
+			got = addr
+			return nil
+		})
+		if got != "10.0.0.2:4150" {
+			t.Errorf("Do: got %s", got)
+		}
+	})
+}

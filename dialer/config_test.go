@@ -1,10 +1,15 @@
 package dialer_test
 
 import (
+	"net"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/gvpocr/worker/dialer"
+	"github.com/gvpocr/worker/resolve"
 )
 
 // FuzzConfigFromEnv looks for environments that make ConfigFromEnv panic, for settings that it takes and New refuses, and
@@ -38,4 +43,50 @@ func FuzzConfigFromEnv(f *testing.F) {
 		}
 		d.Close()
 	})
+}
+
+func TestConfigFromEnvReadsEverySetting(t *testing.T) {
+	cfg, err := dialer.ConfigFromEnv([]string{
+		"DIAL_DB=10.0.0.1", "DIALER_CONNECT_TIMEOUT=2s", "DIALER_BUDGET=9s",
+		"DIALER_KEEPALIVE_IDLE=1m", "DIALER_KEEPALIVE_INTERVAL=7s", "DIALER_KEEPALIVE_COUNT=4",
+		"DIALER_ATTEMPT_DELAY=300ms", "DIALER_USER_TIMEOUT=40s", "DIALER_CACHE_FILE=/var/cache/names",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if answer, err := cfg.Resolver.Resolve(t.Context(), "db", "1"); err != nil || answer.Endpoints[0].Addr != "10.0.0.1:1" {
+		t.Errorf("resolver: %v, %v", answer, err)
+	}
+	cfg.Resolver = nil
+	want := dialer.Config{
+		ConnectTimeout: 2 * time.Second, Budget: 9 * time.Second,
+		KeepAlive:    net.KeepAliveConfig{Idle: time.Minute, Interval: 7 * time.Second, Count: 4},
+		AttemptDelay: 300 * time.Millisecond, UserTimeout: 40 * time.Second,
+		Cache: resolve.CacheConfig{File: "/var/cache/names"},
+	}
+	if diff := cmp.Diff(want, cfg); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}
+
+func TestConfigFromEnvReportsEveryBadVariableAtOnce(t *testing.T) {
+	_, err := dialer.ConfigFromEnv([]string{
+		"DIAL_DB=10.0.0.1:x", "DIALER_BUDGET=15", "DIALER_KEEPALIVE_COUNT=many", "DIALER_BUGDET=15s", "DIALER_CONNECT_TIMEOUT=",
+	})
+	for _, want := range []string{
+		"DIAL_DB: ", "DIALER_BUDGET: not a duration like", "DIALER_KEEPALIVE_COUNT: not a whole number", "DIALER_BUGDET: unknown setting",
+	} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("error lacks %q:\n%v", want, err)
+		}
+	}
+	if err != nil && strings.Contains(err.Error(), "DIALER_CONNECT_TIMEOUT: ") {
+		t.Errorf("an empty variable counts as not set:\n%v", err)
+	}
+}
+
+func TestNewRefusesImpossibleSettings(t *testing.T) {
+	if _, err := dialer.New(dialer.Config{KeepAlive: net.KeepAliveConfig{Interval: -1}}); err == nil {
+		t.Error("a negative keepalive interval was taken")
+	}
 }

@@ -462,44 +462,6 @@ func TestWhatANameResolvesToIsLoggedOnceUntilItChanges(t *testing.T) {
 	})
 }
 
-func TestBehindFindsAdvertisedNamesAtTheService(t *testing.T) {
-	nameServer.Set("3f2a91c0de4b", "192.0.2.66") // another one by that name, which is not meant
-	defer nameServer.Set("3f2a91c0de4b")
-	targets := map[string]string{"mongodb-proxy": "10.0.0.1:27500", "nsqd-proxy": "10.0.0.2", "known": "10.0.0.9"}
-	runNow(t, targets, func(c *dialer.Config) {
-		c.Resolver = resolve.Chain(c.Resolver, resolve.System(nil))
-	}, func(t *testing.T, b *bench) {
-		for addr, at := range map[string]string{
-			"gvpocr-mongo-1:27018": "10.0.0.1:27018", // a name of the server's world: its host, the port asked for
-			"3f2a91c0de4b:4150":    "10.0.0.1:4150",
-			"mongodb:27017":        "10.0.0.1:27500", // an alias that the resolver knows
-			"known:80":             "10.0.0.9:80",
-			"192.0.2.7:80":         "192.0.2.7:80",
-			"a.example.org:80":     "10.0.0.1:80", // DNS does not know it
-		} {
-			b.net.Set(at, testnet.Accept)
-			before := len(b.net.Dials())
-			conn, err := b.d.Behind("mongodb-proxy").DialContext(t.Context(), "tcp", addr)
-			if err != nil {
-				t.Errorf("%s: %v", addr, err)
-				continue
-			}
-			conn.Close()
-			if got := b.net.Dials()[before:]; len(got) != 1 || got[0].Addr != at {
-				t.Errorf("%s: dialed %v, want %s", addr, got, at)
-			}
-		}
-		var got string
-		b.d.Behind("nsqd-proxy").Do(t.Context(), "gvpocr-other:4150", func(_ context.Context, addr string) error {
-			got = addr
-			return nil
-		})
-		if got != "10.0.0.2:4150" {
-			t.Errorf("Do: got %s", got)
-		}
-	})
-}
-
 func TestKeepaliveAndUserTimeoutAreSetOnEveryTCPConnection(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -518,51 +480,5 @@ func TestKeepaliveAndUserTimeoutAreSetOnEveryTCPConnection(t *testing.T) {
 	defer conn.Close()
 	if got, want := keepalive(t, conn.(interface{ NetConn() net.Conn }).NetConn().(*net.TCPConn)), []int{1, 21, 5, 7, 30_000}; !slices.Equal(got, want) {
 		t.Errorf("on, idle, interval, count, user time-out: got %v, want %v", got, want)
-	}
-}
-
-func TestConfigFromEnvReadsEverySetting(t *testing.T) {
-	cfg, err := dialer.ConfigFromEnv([]string{
-		"DIAL_DB=10.0.0.1", "DIALER_CONNECT_TIMEOUT=2s", "DIALER_BUDGET=9s",
-		"DIALER_KEEPALIVE_IDLE=1m", "DIALER_KEEPALIVE_INTERVAL=7s", "DIALER_KEEPALIVE_COUNT=4",
-		"DIALER_ATTEMPT_DELAY=300ms", "DIALER_USER_TIMEOUT=40s", "DIALER_CACHE_FILE=/var/cache/names",
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if answer, err := cfg.Resolver.Resolve(t.Context(), "db", "1"); err != nil || answer.Endpoints[0].Addr != "10.0.0.1:1" {
-		t.Errorf("resolver: %v, %v", answer, err)
-	}
-	cfg.Resolver = nil
-	want := dialer.Config{
-		ConnectTimeout: 2 * time.Second, Budget: 9 * time.Second,
-		KeepAlive:    net.KeepAliveConfig{Idle: time.Minute, Interval: 7 * time.Second, Count: 4},
-		AttemptDelay: 300 * time.Millisecond, UserTimeout: 40 * time.Second,
-		Cache: resolve.CacheConfig{File: "/var/cache/names"},
-	}
-	if diff := cmp.Diff(want, cfg); diff != "" {
-		t.Errorf("-want +got:\n%s", diff)
-	}
-}
-
-func TestConfigFromEnvReportsEveryBadVariableAtOnce(t *testing.T) {
-	_, err := dialer.ConfigFromEnv([]string{
-		"DIAL_DB=10.0.0.1:x", "DIALER_BUDGET=15", "DIALER_KEEPALIVE_COUNT=many", "DIALER_BUGDET=15s", "DIALER_CONNECT_TIMEOUT=",
-	})
-	for _, want := range []string{
-		"DIAL_DB: ", "DIALER_BUDGET: not a duration like", "DIALER_KEEPALIVE_COUNT: not a whole number", "DIALER_BUGDET: unknown setting",
-	} {
-		if err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("error lacks %q:\n%v", want, err)
-		}
-	}
-	if err != nil && strings.Contains(err.Error(), "DIALER_CONNECT_TIMEOUT: ") {
-		t.Errorf("an empty variable counts as not set:\n%v", err)
-	}
-}
-
-func TestNewRefusesImpossibleSettings(t *testing.T) {
-	if _, err := dialer.New(dialer.Config{KeepAlive: net.KeepAliveConfig{Interval: -1}}); err == nil {
-		t.Error("a negative keepalive interval was taken")
 	}
 }
