@@ -72,7 +72,7 @@ func File(ctx context.Context, dir string, text []byte, o Options) (Result, erro
 	if err := m.edit(lines); err != nil {
 		return Result{}, err
 	}
-	result := Result{Text: d.apply(), Changes: m.changes, Notes: m.notes()}
+	result := Result{Text: d.apply(), Changes: m.changes, Notes: m.notes(lines)}
 	after, err := from.load(ctx, result.Text)
 	if err != nil {
 		return Result{}, fmt.Errorf("without its proxies the file is not a compose file any more: %w", err)
@@ -90,6 +90,7 @@ type migration struct {
 	before   *types.Project
 	proxies  map[string]proxy // by service
 	workers  []string         // services that use a proxy, sorted
+	others   []other          // names of the main server that nothing in the file has
 	unset    []string         // variables of which it is not known what they hold
 	changes  []string
 }
@@ -150,7 +151,7 @@ func linkTarget(link string) string {
 
 // namesUsed returns the names of a proxy that stand in a service's environment or command as hosts.
 func (m *migration) namesUsed(s types.ServiceConfig, service string) []string {
-	names := m.proxies[service].names(m.before.Services[service])
+	names := namesOfService(service, m.before.Services[service])
 	for _, link := range s.Links {
 		if target, alias, ok := strings.Cut(link, ":"); ok && target == service {
 			names = append(names, alias)
@@ -158,13 +159,35 @@ func (m *migration) namesUsed(s types.ServiceConfig, service string) []string {
 	}
 	slices.Sort(names)
 	return slices.DeleteFunc(slices.Compact(names), func(name string) bool {
-		for _, value := range s.Environment {
-			if value != nil && namesHost(*value, name) {
-				return false
-			}
-		}
-		return !slices.ContainsFunc(s.Command, func(word string) bool { return namesHost(word, name) })
+		return !slices.ContainsFunc(texts(s), func(text string) bool { return namesHost(text, name) })
 	})
+}
+
+// namesOfService are those by which other services reach it.
+func namesOfService(service string, s types.ServiceConfig) []string {
+	names := []string{service}
+	for _, name := range []string{s.ContainerName, s.Hostname} {
+		if name != "" {
+			names = append(names, name)
+		}
+	}
+	for _, network := range s.Networks {
+		if network != nil {
+			names = append(names, network.Aliases...)
+		}
+	}
+	return names
+}
+
+// texts are the values of a service that may name hosts.
+func texts(s types.ServiceConfig) []string {
+	values := slices.Concat(s.Entrypoint, s.Command)
+	for _, value := range s.Environment {
+		if value != nil {
+			values = append(values, *value)
+		}
+	}
+	return values
 }
 
 // namesHost reports whether a value has name as a host: alone, in a list, or in a URL.
@@ -202,7 +225,7 @@ func (m *migration) joined(s types.ServiceConfig) error {
 }
 
 // notes are what the migrated file leaves to people.
-func (m *migration) notes() []string {
+func (m *migration) notes(lines []line) []string {
 	var notes []string
 	for _, service := range slices.Sorted(maps.Keys(m.proxies)) {
 		if ports := m.ports(service); len(ports) > 0 {
@@ -213,6 +236,7 @@ func (m *migration) notes() []string {
 	if len(m.unset) > 0 {
 		notes = append(notes, "some variables were taken for empty, and stay in the file as they are; they are "+notSet(m.unset))
 	}
+	notes = append(notes, m.otherNotes(lines)...)
 	return append(notes, m.imageNotes()...)
 }
 
