@@ -38,6 +38,9 @@ link, what it leads to is changed, and the link stays. With --diff nothing is wr
 What variables hold is looked up in the environment and in the file .env beside FILE, as docker-compose does, but only to
 understand the file: ${NAME} stays ${NAME}, whether it is set or not. What is built (build: in place of image:) stays, with a note.
 
+With --image, workers that start something else than this worker (entrypoint, command, healthcheck) are refused, and it is said
+what to remove; without, notes say it.
+
 A file that is not understood is refused, with the reason, and stays as it is. What is written was loaded as compose
 loads it, and is the old project without its proxies, with the new lines, and nothing else.`,
 		Example: `  ocr-worker migrate --diff docker-compose.worker.yml
@@ -69,7 +72,7 @@ func migrateFile(ctx context.Context, name string, o migrateOptions, out, notes 
 	if err != nil {
 		return err
 	}
-	result, err := migrate.File(ctx, filepath.Dir(name), text, migrate.Options{Image: o.image, Environ: os.Environ()})
+	result, err := migrate.File(ctx, filepath.Dir(name), text, migrate.Options{Image: o.image, Takes: workerTakes, Environ: os.Environ()})
 	if err != nil {
 		return fmt.Errorf("%s is left as it is: %w", name, err)
 	}
@@ -102,6 +105,21 @@ func migrateFile(ctx context.Context, name string, o migrateOptions, out, notes 
 		fmt.Fprintln(notes, "note:", migrate.Mask(note))
 	}
 	return nil
+}
+
+// workerTakes says what is wrong with words as what the worker is started with.
+func workerTakes(words []string) error {
+	cmd, rest, err := command().Find(words)
+	if err != nil {
+		return err
+	}
+	if cmd.HasParent() && cmd.Name() != "run" {
+		return fmt.Errorf("%s does not run the worker", cmd.Name())
+	}
+	if err := cmd.ParseFlags(rest); err != nil {
+		return err
+	}
+	return cmd.ValidateArgs(cmd.Flags().Args())
 }
 
 func readCompose(name string) ([]byte, fs.FileMode, error) {

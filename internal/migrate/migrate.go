@@ -12,7 +12,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -23,6 +22,9 @@ import (
 type Options struct {
 	// Image is the image that workers get. Empty leaves theirs.
 	Image string
+
+	// Takes says what is wrong with a worker's command line, as in its definition's command. Nil takes none.
+	Takes func(command []string) error
 
 	// Environ is where variables in the file have their values from, as os.Environ has it, and after it the file .env
 	// beside the compose file. They are only used to understand the file: in the new text they stay variables.
@@ -63,6 +65,9 @@ func File(ctx context.Context, dir string, text []byte, o Options) (Result, erro
 	}
 	m := migration{options: o, document: d, before: before, proxies: proxies, unset: from.unset(text)}
 	if err := m.findWorkers(); err != nil {
+		return Result{}, err
+	}
+	if err := m.checkStart(); err != nil {
 		return Result{}, err
 	}
 	lines, err := m.replacement()
@@ -131,13 +136,13 @@ func isWorker(s types.ServiceConfig) bool {
 	return nsqd || lookupd
 }
 
-// uses returns the proxies that a service depends on, links to, or names in its environment or command.
+// uses returns the proxies that a service depends on, links to, or names.
 func (m *migration) uses(s types.ServiceConfig) []string {
 	var used []string
 	for _, service := range slices.Sorted(maps.Keys(m.proxies)) {
 		_, depends := s.DependsOn[service]
 		links := slices.ContainsFunc(s.Links, func(link string) bool { return linkTarget(link) == service })
-		if depends || links || len(m.namesUsed(s, service)) > 0 {
+		if depends || links || len(m.namesUsed(s, service, append(texts(s), healthTest(s)...))) > 0 {
 			used = append(used, service)
 		}
 	}
@@ -149,8 +154,8 @@ func linkTarget(link string) string {
 	return target
 }
 
-// namesUsed returns the names of a proxy that stand in a service's environment or command as hosts.
-func (m *migration) namesUsed(s types.ServiceConfig, service string) []string {
+// namesUsed returns the names of a proxy that stand in texts of a service as hosts.
+func (m *migration) namesUsed(s types.ServiceConfig, service string, texts []string) []string {
 	names := namesOfService(service, m.before.Services[service])
 	for _, link := range s.Links {
 		if target, alias, ok := strings.Cut(link, ":"); ok && target == service {
@@ -159,7 +164,7 @@ func (m *migration) namesUsed(s types.ServiceConfig, service string) []string {
 	}
 	slices.Sort(names)
 	return slices.DeleteFunc(slices.Compact(names), func(name string) bool {
-		return !slices.ContainsFunc(texts(s), func(text string) bool { return namesHost(text, name) })
+		return !slices.ContainsFunc(texts, func(text string) bool { return namesHost(text, name) })
 	})
 }
 
@@ -179,7 +184,7 @@ func namesOfService(service string, s types.ServiceConfig) []string {
 	return names
 }
 
-// texts are the values of a service that may name hosts.
+// texts are the values of a service that may name hosts which its program asks for.
 func texts(s types.ServiceConfig) []string {
 	values := slices.Concat(s.Entrypoint, s.Command)
 	for _, value := range s.Environment {
@@ -190,20 +195,12 @@ func texts(s types.ServiceConfig) []string {
 	return values
 }
 
-// namesHost reports whether a value has name as a host: alone, in a list, or in a URL.
-func namesHost(value, name string) bool {
-	return slices.ContainsFunc(hostsIn(value), func(host string) bool { return strings.EqualFold(host, name) })
-}
-
-var scheme = regexp.MustCompile(`[\w+.-]+://`)
-
-// hostsIn returns what may be hosts in a value.
-func hostsIn(value string) []string {
-	words := strings.FieldsFunc(scheme.ReplaceAllString(value, " "), func(r rune) bool { return strings.ContainsRune(",;@/= \t", r) })
-	for i, word := range words {
-		words[i], _, _ = strings.Cut(word, ":")
+// healthTest is what a health check runs. The worker itself asks for no name in it.
+func healthTest(s types.ServiceConfig) []string {
+	if s.HealthCheck == nil {
+		return nil
 	}
-	return words
+	return s.HealthCheck.Test
 }
 
 // joined refuses services that live in a proxy's namespaces or volumes.
@@ -237,7 +234,7 @@ func (m *migration) notes(lines []line) []string {
 		notes = append(notes, "some variables were taken for empty, and stay in the file as they are; they are "+notSet(m.unset))
 	}
 	notes = append(notes, m.otherNotes(lines)...)
-	return append(notes, m.imageNotes()...)
+	return slices.Concat(notes, m.imageNotes(), m.startNotes())
 }
 
 // ports are those that a proxy publishes, as the file has them.

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"flag"
+	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -72,7 +74,20 @@ func (f *file) want(name string, got []byte) {
 }
 
 func (f *file) migrate() (migrate.Result, error) {
-	return migrate.File(f.t.Context(), f.dir, f.part("compose.yml"), migrate.Options{Image: strings.TrimSpace(string(f.part("image")))})
+	return migrate.File(f.t.Context(), f.dir, f.part("compose.yml"), migrate.Options{Image: strings.TrimSpace(string(f.part("image"))), Takes: takes})
+}
+
+// takes knows today's flags.
+func takes(command []string) error {
+	flags := flag.NewFlagSet("", flag.ContinueOnError)
+	flags.SetOutput(io.Discard)
+	flags.String("worker-id", "", "")
+	lookupd := flags.String("nsqlookupd", "", "")
+	err := flags.Parse(command)
+	if err == nil && flags.NArg() > 0 && *lookupd == "" {
+		err = fmt.Errorf("unexpected argument %q", flags.Arg(0))
+	}
+	return err
 }
 
 func each(t *testing.T, folder string, test func(t *testing.T, f *file)) {
@@ -199,11 +214,11 @@ func FuzzFile(f *testing.F) {
 	}
 	dir := f.TempDir()
 	f.Fuzz(func(t *testing.T, text []byte) {
-		result, err := migrate.File(t.Context(), dir, text, migrate.Options{Image: "new"})
+		result, err := migrate.File(t.Context(), dir, text, migrate.Options{Image: "new", Takes: takes})
 		if err != nil {
 			return
 		}
-		if _, err := migrate.File(t.Context(), dir, result.Text, migrate.Options{Image: "new"}); !errors.Is(err, migrate.ErrNoProxy) {
+		if _, err := migrate.File(t.Context(), dir, result.Text, migrate.Options{Image: "new", Takes: takes}); !errors.Is(err, migrate.ErrNoProxy) {
 			t.Errorf("%v: from\n%s\nto\n%s", err, text, result.Text)
 		}
 	})

@@ -94,7 +94,8 @@ func (p proxy) straight() bool {
 func (m *migration) namesOf(service string) []string {
 	var names []string
 	for _, worker := range m.workers {
-		names = append(names, m.namesUsed(m.before.Services[worker], service)...)
+		s := m.before.Services[worker]
+		names = append(names, m.namesUsed(s, service, texts(s))...)
 	}
 	if len(names) == 0 {
 		names = []string{service}
