@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -41,13 +42,14 @@ type Result struct {
 // ErrNoProxy says that a file has no socat service: there is nothing to do.
 var ErrNoProxy = errors.New("there is no socat service in it")
 
-// File migrates the text of a compose file that lies in dir. The error says why it is refused.
-func File(ctx context.Context, dir string, text []byte, o Options) (Result, error) {
-	env, err := environment(dir, o.Environ)
+// File migrates the text of a compose file, which is not read from name: that says where it lies, and what it is called in
+// errors. The error says why it is refused.
+func File(ctx context.Context, name string, text []byte, o Options) (Result, error) {
+	env, err := environment(filepath.Dir(name), o.Environ)
 	if err != nil {
 		return Result{}, err
 	}
-	from := source{dir, env}
+	from := source{name, env}
 	before, err := from.load(ctx, text)
 	if err != nil {
 		return Result{}, err
