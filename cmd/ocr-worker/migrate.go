@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/aymanbagabas/go-udiff"
 	"github.com/spf13/cobra"
 
 	"github.com/gvpocr/worker/internal/migrate"
@@ -37,6 +36,9 @@ link, what it leads to is changed, and the link stays. With --diff nothing is wr
 
 What variables hold is looked up in the environment and in the file .env beside FILE, as docker-compose does, but only to
 understand the file: ${NAME} stays ${NAME}, whether it is set or not. What is built (build: in place of image:) stays, with a note.
+
+With --image, workers that start something else than this worker (entrypoint, command, healthcheck) are refused, and it is said
+what to remove; without, notes say it.
 
 A file that is not understood is refused, with the reason, and stays as it is. What is written was loaded as compose
 loads it, and is the old project without its proxies, with the new lines, and nothing else.`,
@@ -69,18 +71,14 @@ func migrateFile(ctx context.Context, name string, o migrateOptions, out, notes 
 	if err != nil {
 		return err
 	}
-	result, err := migrate.File(ctx, filepath.Dir(name), text, migrate.Options{Image: o.image, Environ: os.Environ()})
+	result, err := migrate.File(ctx, name, text, migrate.Options{Image: o.image, Takes: workerTakes, Environ: os.Environ()})
 	if err != nil {
 		return fmt.Errorf("%s is left as it is: %w", name, err)
 	}
-	var written, next string // a sentence, and the file to go on with
+	written, next := "nothing is written", ""
 	switch {
 	case o.diff:
-		for l := range strings.Lines(udiff.Unified(name, name+" (migrated)", string(text), string(result.Text))) {
-			if !strings.HasPrefix(l, " ") { // what does not change may hold what nobody can tell from a password
-				fmt.Fprint(out, migrate.Mask(l))
-			}
-		}
+		_, err = io.WriteString(out, migrate.Diff(name, text, result.Text)+"\n")
 	case o.output != "":
 		err = writeNew(o.output, result.Text, mode)
 		written, next = fmt.Sprintf("%s is written; %s is as it was", o.output, name), o.output
@@ -92,16 +90,32 @@ func migrateFile(ctx context.Context, name string, o migrateOptions, out, notes 
 	if err != nil {
 		return err
 	}
-	if !o.diff {
-		for _, change := range result.Changes {
-			fmt.Fprintln(out, migrate.Mask(change))
-		}
-		fmt.Fprintf(out, "%s\ndocker-compose -f %s up -d --remove-orphans starts it without its proxies\n", written, next)
+	said := migrate.Mask(strings.Join(result.Changes, "\n")) + "\n" + written + "\n"
+	if next != "" {
+		said += fmt.Sprintf("docker-compose -f %s up -d --remove-orphans starts it without its proxies\n", next)
+	}
+	if _, err = io.WriteString(out, said); err != nil {
+		err = fmt.Errorf("%s, but what was done can't be shown: %w", written, err)
 	}
 	for _, note := range result.Notes {
 		fmt.Fprintln(notes, "note:", migrate.Mask(note))
 	}
-	return nil
+	return err
+}
+
+// workerTakes says what is wrong with words as what the worker is started with.
+func workerTakes(words []string) error {
+	cmd, rest, err := command().Find(words)
+	if err != nil {
+		return err
+	}
+	if cmd.HasParent() && cmd.Name() != "run" {
+		return fmt.Errorf("%s does not run the worker", cmd.Name())
+	}
+	if err := cmd.ParseFlags(rest); err != nil {
+		return err
+	}
+	return cmd.ValidateArgs(cmd.Flags().Args())
 }
 
 func readCompose(name string) ([]byte, fs.FileMode, error) {

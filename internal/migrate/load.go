@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"path/filepath"
 	"strings"
 
 	"github.com/compose-spec/compose-go/v2/loader"
@@ -17,16 +18,16 @@ import (
 
 // source is where a compose file lies, and what its variables hold.
 type source struct {
-	dir string
-	env types.Mapping
+	name string
+	env  types.Mapping
 }
 
 // load loads a compose file as compose does, with everything checked.
 func (s source) load(ctx context.Context, text []byte) (*types.Project, error) {
 	logrus.SetOutput(io.Discard) // the loader warns of variables that are not set, which the caller says by itself
 	project, err := loader.LoadWithContext(ctx, types.ConfigDetails{
-		WorkingDir:  s.dir,
-		ConfigFiles: []types.ConfigFile{{Filename: "compose.yml", Content: text}},
+		WorkingDir:  filepath.Dir(s.name),
+		ConfigFiles: []types.ConfigFile{{Filename: filepath.Base(s.name), Content: text}},
 		Environment: maps.Clone(s.env), // the loader writes into it
 	}, func(options *loader.Options) {
 		options.SetProjectName(cmp.Or(loader.NormalizeProjectName(s.env["COMPOSE_PROJECT_NAME"]), "migrate"), true)

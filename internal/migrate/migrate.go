@@ -12,7 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"regexp"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -23,6 +23,9 @@ import (
 type Options struct {
 	// Image is the image that workers get. Empty leaves theirs.
 	Image string
+
+	// Takes says what is wrong with a worker's command line, as in its definition's command. Nil takes none.
+	Takes func(command []string) error
 
 	// Environ is where variables in the file have their values from, as os.Environ has it, and after it the file .env
 	// beside the compose file. They are only used to understand the file: in the new text they stay variables.
@@ -39,13 +42,14 @@ type Result struct {
 // ErrNoProxy says that a file has no socat service: there is nothing to do.
 var ErrNoProxy = errors.New("there is no socat service in it")
 
-// File migrates the text of a compose file that lies in dir. The error says why it is refused.
-func File(ctx context.Context, dir string, text []byte, o Options) (Result, error) {
-	env, err := environment(dir, o.Environ)
+// File migrates the text of a compose file, which is not read from name: that says where it lies, and what it is called in
+// errors. The error says why it is refused.
+func File(ctx context.Context, name string, text []byte, o Options) (Result, error) {
+	env, err := environment(filepath.Dir(name), o.Environ)
 	if err != nil {
 		return Result{}, err
 	}
-	from := source{dir, env}
+	from := source{name, env}
 	before, err := from.load(ctx, text)
 	if err != nil {
 		return Result{}, err
@@ -65,6 +69,9 @@ func File(ctx context.Context, dir string, text []byte, o Options) (Result, erro
 	if err := m.findWorkers(); err != nil {
 		return Result{}, err
 	}
+	if err := m.checkStart(); err != nil {
+		return Result{}, err
+	}
 	lines, err := m.replacement()
 	if err != nil {
 		return Result{}, err
@@ -72,7 +79,7 @@ func File(ctx context.Context, dir string, text []byte, o Options) (Result, erro
 	if err := m.edit(lines); err != nil {
 		return Result{}, err
 	}
-	result := Result{Text: d.apply(), Changes: m.changes, Notes: m.notes()}
+	result := Result{Text: d.apply(), Changes: m.changes, Notes: m.notes(lines)}
 	after, err := from.load(ctx, result.Text)
 	if err != nil {
 		return Result{}, fmt.Errorf("without its proxies the file is not a compose file any more: %w", err)
@@ -90,6 +97,7 @@ type migration struct {
 	before   *types.Project
 	proxies  map[string]proxy // by service
 	workers  []string         // services that use a proxy, sorted
+	others   []other          // names of the main server that nothing in the file has
 	unset    []string         // variables of which it is not known what they hold
 	changes  []string
 }
@@ -130,13 +138,13 @@ func isWorker(s types.ServiceConfig) bool {
 	return nsqd || lookupd
 }
 
-// uses returns the proxies that a service depends on, links to, or names in its environment or command.
+// uses returns the proxies that a service depends on, links to, or names.
 func (m *migration) uses(s types.ServiceConfig) []string {
 	var used []string
 	for _, service := range slices.Sorted(maps.Keys(m.proxies)) {
 		_, depends := s.DependsOn[service]
 		links := slices.ContainsFunc(s.Links, func(link string) bool { return linkTarget(link) == service })
-		if depends || links || len(m.namesUsed(s, service)) > 0 {
+		if depends || links || len(m.namesUsed(s, service, append(texts(s), healthTest(s)...))) > 0 {
 			used = append(used, service)
 		}
 	}
@@ -148,9 +156,9 @@ func linkTarget(link string) string {
 	return target
 }
 
-// namesUsed returns the names of a proxy that stand in a service's environment or command as hosts.
-func (m *migration) namesUsed(s types.ServiceConfig, service string) []string {
-	names := m.proxies[service].names(m.before.Services[service])
+// namesUsed returns the names of a proxy that stand in texts of a service as hosts.
+func (m *migration) namesUsed(s types.ServiceConfig, service string, texts []string) []string {
+	names := namesOfService(service, m.before.Services[service])
 	for _, link := range s.Links {
 		if target, alias, ok := strings.Cut(link, ":"); ok && target == service {
 			names = append(names, alias)
@@ -158,29 +166,43 @@ func (m *migration) namesUsed(s types.ServiceConfig, service string) []string {
 	}
 	slices.Sort(names)
 	return slices.DeleteFunc(slices.Compact(names), func(name string) bool {
-		for _, value := range s.Environment {
-			if value != nil && namesHost(*value, name) {
-				return false
-			}
-		}
-		return !slices.ContainsFunc(s.Command, func(word string) bool { return namesHost(word, name) })
+		return !slices.ContainsFunc(texts, func(text string) bool { return namesHost(text, name) })
 	})
 }
 
-// namesHost reports whether a value has name as a host: alone, in a list, or in a URL.
-func namesHost(value, name string) bool {
-	return slices.ContainsFunc(hostsIn(value), func(host string) bool { return strings.EqualFold(host, name) })
+// namesOfService are those by which other services reach it.
+func namesOfService(service string, s types.ServiceConfig) []string {
+	names := []string{service}
+	for _, name := range []string{s.ContainerName, s.Hostname} {
+		if name != "" {
+			names = append(names, name)
+		}
+	}
+	for _, network := range s.Networks {
+		if network != nil {
+			names = append(names, network.Aliases...)
+		}
+	}
+	return names
 }
 
-var scheme = regexp.MustCompile(`[\w+.-]+://`)
-
-// hostsIn returns what may be hosts in a value.
-func hostsIn(value string) []string {
-	words := strings.FieldsFunc(scheme.ReplaceAllString(value, " "), func(r rune) bool { return strings.ContainsRune(",;@/= \t", r) })
-	for i, word := range words {
-		words[i], _, _ = strings.Cut(word, ":")
+// texts are the values of a service that may name hosts which its program asks for.
+func texts(s types.ServiceConfig) []string {
+	values := slices.Concat(s.Entrypoint, s.Command)
+	for _, value := range s.Environment {
+		if value != nil {
+			values = append(values, *value)
+		}
 	}
-	return words
+	return values
+}
+
+// healthTest is what a health check runs. The worker itself asks for no name in it.
+func healthTest(s types.ServiceConfig) []string {
+	if s.HealthCheck == nil {
+		return nil
+	}
+	return s.HealthCheck.Test
 }
 
 // joined refuses services that live in a proxy's namespaces or volumes.
@@ -202,7 +224,7 @@ func (m *migration) joined(s types.ServiceConfig) error {
 }
 
 // notes are what the migrated file leaves to people.
-func (m *migration) notes() []string {
+func (m *migration) notes(lines []line) []string {
 	var notes []string
 	for _, service := range slices.Sorted(maps.Keys(m.proxies)) {
 		if ports := m.ports(service); len(ports) > 0 {
@@ -213,7 +235,8 @@ func (m *migration) notes() []string {
 	if len(m.unset) > 0 {
 		notes = append(notes, "some variables were taken for empty, and stay in the file as they are; they are "+notSet(m.unset))
 	}
-	return append(notes, m.imageNotes()...)
+	notes = append(notes, m.otherNotes(lines)...)
+	return slices.Concat(notes, m.imageNotes(), m.startNotes())
 }
 
 // ports are those that a proxy publishes, as the file has them.

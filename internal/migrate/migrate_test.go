@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"flag"
+	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -72,7 +74,20 @@ func (f *file) want(name string, got []byte) {
 }
 
 func (f *file) migrate() (migrate.Result, error) {
-	return migrate.File(f.t.Context(), f.dir, f.part("compose.yml"), migrate.Options{Image: strings.TrimSpace(string(f.part("image")))})
+	return migrate.File(f.t.Context(), filepath.Join(f.dir, "compose.yml"), f.part("compose.yml"), migrate.Options{Image: strings.TrimSpace(string(f.part("image"))), Takes: takes})
+}
+
+// takes knows today's flags.
+func takes(command []string) error {
+	flags := flag.NewFlagSet("", flag.ContinueOnError)
+	flags.SetOutput(io.Discard)
+	flags.String("worker-id", "", "")
+	lookupd := flags.String("nsqlookupd", "", "")
+	err := flags.Parse(command)
+	if err == nil && flags.NArg() > 0 && *lookupd == "" {
+		err = fmt.Errorf("unexpected argument %q", flags.Arg(0))
+	}
+	return err
 }
 
 func each(t *testing.T, folder string, test func(t *testing.T, f *file)) {
@@ -158,12 +173,12 @@ func TestTheEnvironmentGoesBeforeTheFileBesideIt(t *testing.T) {
       MONGO_URI:
 `
 	write(".env", "SOCAT=other/image\nMONGO_URI=mongodb://${HOST}/gvpocr\nHOST=elsewhere\n")
-	if _, err := migrate.File(t.Context(), dir, []byte(text), migrate.Options{}); !errors.Is(err, migrate.ErrNoProxy) {
+	if _, err := migrate.File(t.Context(), filepath.Join(dir, "compose.yml"), []byte(text), migrate.Options{}); !errors.Is(err, migrate.ErrNoProxy) {
 		t.Errorf("by .env it has no proxy: %v", err)
 	}
 	// What .env is made of comes from the environment, too.
 	environ := []string{"SOCAT=alpine/socat", "HOST=mongodb-proxy"}
-	result, err := migrate.File(t.Context(), dir, []byte(text), migrate.Options{Environ: environ})
+	result, err := migrate.File(t.Context(), filepath.Join(dir, "compose.yml"), []byte(text), migrate.Options{Environ: environ})
 	if err != nil || !strings.Contains(string(result.Text), "      MAIN_SERVER_IP: 10.0.0.1\n      NSQD_ADDRESS: nsqd.example.org:4150\n      MONGO_URI:\n") {
 		t.Errorf("%v\n%s", err, result.Text)
 	}
@@ -172,7 +187,7 @@ func TestTheEnvironmentGoesBeforeTheFileBesideIt(t *testing.T) {
 func TestWindowsLineEndsStay(t *testing.T) {
 	f := open(t, "testdata/accepted/today.txtar")
 	text := bytes.ReplaceAll(f.part("compose.yml"), []byte("\n"), []byte("\r\n"))
-	result, err := migrate.File(t.Context(), f.dir, text, migrate.Options{})
+	result, err := migrate.File(t.Context(), filepath.Join(f.dir, "compose.yml"), text, migrate.Options{})
 	if want := bytes.ReplaceAll(f.part("want.yml"), []byte("\n"), []byte("\r\n")); err != nil || !bytes.Equal(result.Text, want) {
 		t.Errorf("%v\n%q", err, result.Text)
 	}
@@ -199,11 +214,11 @@ func FuzzFile(f *testing.F) {
 	}
 	dir := f.TempDir()
 	f.Fuzz(func(t *testing.T, text []byte) {
-		result, err := migrate.File(t.Context(), dir, text, migrate.Options{Image: "new"})
+		result, err := migrate.File(t.Context(), filepath.Join(dir, "compose.yml"), text, migrate.Options{Image: "new", Takes: takes})
 		if err != nil {
 			return
 		}
-		if _, err := migrate.File(t.Context(), dir, result.Text, migrate.Options{Image: "new"}); !errors.Is(err, migrate.ErrNoProxy) {
+		if _, err := migrate.File(t.Context(), filepath.Join(dir, "compose.yml"), result.Text, migrate.Options{Image: "new", Takes: takes}); !errors.Is(err, migrate.ErrNoProxy) {
 			t.Errorf("%v: from\n%s\nto\n%s", err, text, result.Text)
 		}
 	})

@@ -38,7 +38,9 @@ func (m *migration) replacement() ([]line, error) {
 		}
 	}
 	lines := dial
-	if oneHost && !m.usesOthers(dial) {
+	others := m.otherNames(dial)
+	m.others = slices.DeleteFunc(slices.Clone(others), m.provided)
+	if oneHost && len(m.others) == len(others) {
 		lines = []line{{mainServer, host}}
 	}
 	for _, l := range lines {
@@ -64,29 +66,6 @@ func ofMainServer(name string) bool {
 	}
 	_, err = r.Resolve(context.Background(), name, "1")
 	return err == nil
-}
-
-// usesOthers reports whether a worker uses a name that MAIN_SERVER_IP would lead to the main server and no proxy had: it
-// leads elsewhere today, and has to go on doing so.
-func (m *migration) usesOthers(replaced []line) bool {
-	for _, worker := range m.workers {
-		s := m.before.Services[worker]
-		values := slices.Clone([]string(s.Command))
-		for _, value := range s.Environment {
-			if value != nil {
-				values = append(values, *value)
-			}
-		}
-		for _, value := range values {
-			for _, host := range hostsIn(value) {
-				known := slices.ContainsFunc(replaced, func(l line) bool { return l.name == variable(strings.ToLower(host)) })
-				if ofMainServer(host) && !known {
-					return true
-				}
-			}
-		}
-	}
-	return false
 }
 
 // checkValue refuses what a worker would refuse. What a variable will hold is not known.
@@ -115,7 +94,8 @@ func (p proxy) straight() bool {
 func (m *migration) namesOf(service string) []string {
 	var names []string
 	for _, worker := range m.workers {
-		names = append(names, m.namesUsed(m.before.Services[worker], service)...)
+		s := m.before.Services[worker]
+		names = append(names, m.namesUsed(s, service, texts(s))...)
 	}
 	if len(names) == 0 {
 		names = []string{service}

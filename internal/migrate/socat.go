@@ -24,22 +24,6 @@ type forward struct {
 	host, target string // target is the port at host
 }
 
-// names are those by which other services reach a proxy.
-func (p proxy) names(s types.ServiceConfig) []string {
-	names := []string{p.service}
-	for _, name := range []string{s.ContainerName, s.Hostname} {
-		if name != "" {
-			names = append(names, name)
-		}
-	}
-	for _, network := range s.Networks {
-		if network != nil {
-			names = append(names, network.Aliases...)
-		}
-	}
-	return names
-}
-
 // parseProxy reads a service as the file has it; image is what its image's variables make of it. It reports false if the
 // service does not run socat.
 func parseProxy(name, image string, service map[string]any) (proxy, bool, error) {
