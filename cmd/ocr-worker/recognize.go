@@ -135,7 +135,7 @@ func recognizeFile(ctx context.Context, name string, o recognizeOptions, engine 
 	r = recognized{File: name, Provider: o.provider, Languages: o.languages, Pages: []recognizedPage{}}
 	begin := time.Now()
 	defer func() { r.Seconds = seconds(begin) }()
-	document, err := readDocument(name, limits)
+	document, err := readDocument(ctx, name, limits)
 	if err != nil {
 		r.Error = err.Error()
 		return r
@@ -170,7 +170,24 @@ func recognizeFile(ctx context.Context, name string, o recognizeOptions, engine 
 	return r
 }
 
-func readDocument(name string, limits pages.Limits) (*pages.File, error) {
+// readDocument reads a file until ctx ends: a pipe that nobody writes to, or a share whose server is gone, may never answer.
+func readDocument(ctx context.Context, name string, limits pages.Limits) (*pages.File, error) {
+	var document *pages.File
+	var err error
+	read := make(chan struct{})
+	go func() { // it ends with the process, if the file never answers
+		defer close(read)
+		document, err = readWhole(name, limits)
+	}()
+	select {
+	case <-read:
+		return document, err
+	case <-ctx.Done():
+		return nil, fmt.Errorf("read %s: %w", name, context.Cause(ctx))
+	}
+}
+
+func readWhole(name string, limits pages.Limits) (*pages.File, error) {
 	f, err := os.Open(name)
 	if err != nil {
 		return nil, err
