@@ -21,7 +21,7 @@ const (
 	stuckAfter = time.Minute
 )
 
-// follow shows how far a job is until it is done, and sums it up.
+// follow shows how far a job is until what was published of it is done, and sums it up. The caller knows that no more is published.
 func follow(cmd *cobra.Command, c *batch.Client, id string) error {
 	f := follower{begin: time.Now(), changed: time.Now(), say: cmd.ErrOrStderr()}
 	if out, ok := f.say.(*os.File); ok && isatty.IsTerminal(out.Fd()) {
@@ -44,7 +44,7 @@ func follow(cmd *cobra.Command, c *batch.Client, id string) error {
 		default:
 			f.show(j)
 		}
-		if err == nil && (j.Done() || j.Ended()) {
+		if err == nil && (j.CaughtUp() || j.Ended()) {
 			f.end()
 			return sumUp(cmd.OutOrStdout(), j, f.pages(j), time.Since(f.begin))
 		}

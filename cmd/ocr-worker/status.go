@@ -33,8 +33,11 @@ func statusCommand() *cobra.Command {
 					return encoder.Encode(j)
 				}
 				state := j.Status
-				if j.Done() {
+				switch {
+				case j.AllFinished():
 					state += ", every file is finished"
+				case j.CaughtUp():
+					state += ", every file that is published so far is finished"
 				}
 				fmt.Fprintf(out, "job %s: %s\n", j.ID, state)
 				fmt.Fprintf(out, "  files    %d of %d finished, %d published: %d recognized (%d pages), %d failed\n",

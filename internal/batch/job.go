@@ -28,6 +28,8 @@ type Job struct {
 
 	Checkpoint checkpoint `json:"-" bson:"checkpoint"`
 	TaskPaths  []string   `json:"-" bson:"task_paths"` // by index, as Submit noted them
+
+	asked time.Time // when it was read
 }
 
 // Failed is a file that was not recognized.
@@ -66,8 +68,22 @@ type Result struct {
 // Recognized is how many files have a result.
 func (j Job) Recognized() int { return max(j.Consumed-len(j.Errors), 0) }
 
-// Done reports whether every published file is counted.
-func (j Job) Done() bool { return j.Published > 0 && j.Consumed >= j.Published }
+// CaughtUp reports whether every published file is counted. More may be published yet.
+func (j Job) CaughtUp() bool { return j.Published > 0 && j.Consumed >= j.Published }
+
+// AllFinished reports whether every file of the job is counted.
+func (j Job) AllFinished() bool { return j.CaughtUp() && j.Published >= j.Total }
+
+// publishingRests is how long a job of which not all is published has to have been caught up until its publisher is taken for
+// ended. The last file's count sets updated_at, and a file that was published since would not be counted yet: so nothing
+// was published for that long.
+const publishingRests = time.Minute
+
+// Done reports whether the job is at its end: every file is counted, or every one that was published, and the rest of them
+// are not coming.
+func (j Job) Done() bool {
+	return j.AllFinished() || j.CaughtUp() && j.asked.Sub(j.Updated) >= publishingRests
+}
 
 // Ended reports whether the backend or a person has ended the job otherwise.
 func (j Job) Ended() bool {
@@ -111,7 +127,7 @@ func (c *Client) read(ctx context.Context, id string, fields ...string) (Job, er
 		projection[f] = 1
 	}
 	var j Job
-	err := c.store.Do(ctx, "read job "+id, func(ctx context.Context, jobs *mongo.Collection) error {
+	err := c.do(ctx, "read job "+id, func(ctx context.Context, jobs *mongo.Collection) error {
 		err := jobs.FindOne(ctx, bson.M{"job_id": id}, options.FindOne().SetProjection(projection)).Decode(&j)
 		if errors.Is(err, mongo.ErrNoDocuments) {
 			return ErrNoJob
@@ -121,6 +137,7 @@ func (c *Client) read(ctx context.Context, id string, fields ...string) (Job, er
 	if errors.Is(err, ErrNoJob) {
 		return j, fmt.Errorf("job %s: %w", id, ErrNoJob)
 	}
+	j.asked = time.Now()
 	j.Errors = j.Checkpoint.Errors
 	if j.Errors == nil {
 		j.Errors = []Failed{}

@@ -40,6 +40,7 @@ func TestScripts(t *testing.T) {
 			"freeze":     freeze,
 			"mask":       mask,
 			"sample":     sample,
+			"store":      storeJob,
 			"setfrom":    setFrom,
 			"composeenv": composeEnvironment,
 		},
