@@ -46,7 +46,7 @@ func (c *Client) Submit(ctx context.Context, paths []string, o Options) (id stri
 	}
 	id = uuid.NewString()
 	now := time.Now().UTC()
-	err = c.store.Do(ctx, "create a job", func(ctx context.Context, jobs *mongo.Collection) error {
+	err = c.do(ctx, "create a job", func(ctx context.Context, jobs *mongo.Collection) error {
 		// What retry needs to know, beside what the backend writes. The paths are a small part of what the results will be.
 		document := append(Document(id, len(paths), now), bson.D{
 			{Key: "processing_mode", Value: "single"},
@@ -84,7 +84,7 @@ func (c *Client) Submit(ctx context.Context, paths []string, o Options) (id stri
 func (c *Client) failUnpublished(ctx context.Context, id string) (failed bool) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), taskTimeout)
 	defer cancel()
-	err := c.store.Do(ctx, "end job "+id, func(ctx context.Context, jobs *mongo.Collection) error {
+	err := c.do(ctx, "end job "+id, func(ctx context.Context, jobs *mongo.Collection) error {
 		result, err := jobs.UpdateOne(ctx, bson.M{"job_id": id, "published_count": 0}, bson.M{
 			"$set": bson.M{"status": "failed", "error": "no task was published", "updated_at": time.Now().UTC()},
 		})
@@ -97,8 +97,8 @@ func (c *Client) failUnpublished(ctx context.Context, id string) (failed bool) {
 // publishCounted publishes a task and counts it as published. It is counted first: a job of which more is consumed than was
 // published would be taken for corrupt. An interrupt takes effect between tasks.
 func (c *Client) publishCounted(ctx context.Context, t Task) error {
-	if err := ctx.Err(); err != nil {
-		return err
+	if ctx.Err() != nil {
+		return errInterrupted
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), taskTimeout)
 	defer cancel()
@@ -119,7 +119,7 @@ const taskTimeout = 30 * time.Second
 // published, or nil if a worker has been quicker: then it was.
 func (c *Client) takeOut(ctx context.Context, t Task, why error) error {
 	taken := false
-	err := c.store.Do(ctx, "take a task out of "+t.JobID, func(ctx context.Context, jobs *mongo.Collection) error {
+	err := c.do(ctx, "take a task out of "+t.JobID, func(ctx context.Context, jobs *mongo.Collection) error {
 		result, err := jobs.UpdateOne(ctx, bson.M{"job_id": t.JobID, "checkpoint.processed_message_ids": bson.M{"$ne": t.Key}}, bson.M{
 			"$inc":      bson.M{"published_count": -1},
 			"$addToSet": bson.M{"checkpoint.processed_message_ids": t.Key},
@@ -134,7 +134,7 @@ func (c *Client) takeOut(ctx context.Context, t Task, why error) error {
 }
 
 func (c *Client) count(ctx context.Context, id string) error {
-	return c.store.Do(ctx, "count a task of "+id, func(ctx context.Context, jobs *mongo.Collection) error {
+	return c.do(ctx, "count a task of "+id, func(ctx context.Context, jobs *mongo.Collection) error {
 		_, err := jobs.UpdateOne(ctx, bson.M{"job_id": id}, bson.M{"$inc": bson.M{"published_count": 1}})
 		return err
 	})

@@ -8,8 +8,10 @@ import (
 	"errors"
 	"io"
 	"net"
+	"net/url"
 	"regexp"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -326,5 +328,79 @@ func TestATaskWhoseAnswerIsLostIsNotCountedWhenItComes(t *testing.T) {
 		if err != nil || state != jobs.Done {
 			t.Errorf("%v is in state %v for a worker, %v", m, state, err)
 		}
+	}
+}
+
+func TestMongoDBsTroubleIsSaidInShort(t *testing.T) {
+	for name, c := range map[string]struct {
+		spoil func(s *scene) (uri string)
+		says  []string
+	}{
+		"nothing listens": {
+			func(s *scene) string { s.check(s.server.Stop(mainserver.MongoDB)); return s.server.MongoURI },
+			[]string{"MongoDB: read job job: dial ", "connection refused", "ocr-worker check"},
+		},
+		"the password is wrong": {
+			func(s *scene) string {
+				return changed(s.t, s.server.MongoURI, func(u *url.URL) { u.User = url.UserPassword(u.User.Username(), "wrong-password") })
+			},
+			[]string{"MongoDB: read job job: the user or the password is refused", "MONGO_URI", "ocr-worker check"},
+		},
+		"nobody logs in": {
+			func(s *scene) string {
+				return changed(s.t, s.server.MongoURI, func(u *url.URL) { u.User, u.RawQuery = nil, "" })
+			},
+			[]string{"MongoDB: read job job: the user may not do that, or there is none", "MONGO_URI", "ocr-worker check"},
+		},
+		"it speaks no TLS": {
+			func(s *scene) string {
+				return changed(s.t, s.server.MongoURI, func(u *url.URL) { u.RawQuery += "&tls=true" })
+			},
+			[]string{"the server closes the connection", "TLS", "ocr-worker check"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newScene(t)
+			client, err := batch.Open(batch.Config{Dialer: s.dialer, MongoURI: c.spoil(s)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer client.Close()
+			_, err = client.Job(s.ctx, "job")
+			if err == nil || !jobs.IsOutage(err) {
+				t.Fatalf("%v", err)
+			}
+			for _, says := range c.says {
+				if !strings.Contains(err.Error(), says) {
+					t.Errorf("%q does not say %q", err, says)
+				}
+			}
+			for _, driver := range []string{"topology", "connection(", "server selection", "wrong-password", "auth error"} {
+				if strings.Contains(err.Error(), driver) {
+					t.Errorf("%q says %q", err, driver)
+				}
+			}
+		})
+	}
+}
+
+func changed(t *testing.T, uri string, change func(*url.URL)) string {
+	t.Helper()
+	u, err := url.Parse(uri)
+	if err != nil {
+		t.Fatal(err)
+	}
+	change(u)
+	return u.String()
+}
+
+func TestAnInterruptIsNoFaultOfMongoDB(t *testing.T) {
+	s := newScene(t)
+	s.check(s.server.Stop(mainserver.MongoDB))
+	ctx, cancel := context.WithCancel(s.ctx)
+	cancel()
+	if _, err := s.client.Job(ctx, "job"); !errors.Is(err, context.Canceled) || err.Error() != "interrupted" {
+		t.Errorf("%v", err)
 	}
 }
