@@ -73,7 +73,7 @@ to standard error.`,
 	return cmd
 }
 
-func recognize(ctx context.Context, files []string, o recognizeOptions, out, figures io.Writer) error {
+func recognize(ctx context.Context, names []string, o recognizeOptions, out, figures io.Writer) error {
 	cfg, err := config(os.Environ())
 	if err != nil {
 		return err
@@ -85,7 +85,7 @@ func recognize(ctx context.Context, files []string, o recognizeOptions, out, fig
 	}
 	limit := cmp.Or(cfg.FileTimeout, 14*time.Minute) // the worker's default
 	bad := 0
-	for _, name := range files {
+	for _, name := range names {
 		fileCtx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("not done within %v", limit))
 		r := recognizeFile(fileCtx, name, o, engine, cfg.Limits)
 		cancel()
@@ -98,7 +98,7 @@ func recognize(ctx context.Context, files []string, o recognizeOptions, out, fig
 		if o.json {
 			err = json.NewEncoder(out).Encode(r)
 		} else {
-			err = r.print(out, len(files) > 1)
+			err = r.print(out, len(names) > 1)
 		}
 		if err != nil {
 			return err
@@ -108,7 +108,7 @@ func recognize(ctx context.Context, files []string, o recognizeOptions, out, fig
 		}
 	}
 	if bad > 0 {
-		return fmt.Errorf("%d of %d files could not be read", bad, len(files))
+		return fmt.Errorf("%d of %s could not be read", bad, files(len(names)))
 	}
 	return nil
 }
