@@ -74,6 +74,14 @@ func newScene(t *testing.T) *scene {
 	return s
 }
 
+// submit makes a job and publishes it.
+func submit(ctx context.Context, c *batch.Client, paths []string, o batch.Options) (id string, err error) {
+	if id, err = c.Create(ctx, paths, o); err != nil {
+		return "", err
+	}
+	return id, c.Publish(ctx, id, paths, o, func() {})
+}
+
 func (s *scene) check(err error) {
 	s.t.Helper()
 	if err != nil {
@@ -161,7 +169,7 @@ func inMessage(path string, index, total float64) map[string]any {
 func TestAJobIsMadeAsTheBackendMakesIt(t *testing.T) {
 	s := newScene(t)
 	paths := []string{"Bhushanji/a.jpg", "newsletters/b.jpg"}
-	id, err := s.client.Submit(s.ctx, paths, batch.Options{Provider: "tesseract", Languages: []string{"en"}})
+	id, err := submit(s.ctx, s.client, paths, batch.Options{Provider: "tesseract", Languages: []string{"en"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -228,7 +236,7 @@ func TestTheTestsBackendMakesJobsByTheContract(t *testing.T) {
 func TestATaskThatIsNotPublishedIsNotCounted(t *testing.T) {
 	s := newScene(t)
 	s.check(s.server.Stop(mainserver.NSQD))
-	id, err := s.client.Submit(s.ctx, []string{"a.jpg", "b.jpg", "c.jpg"}, batch.Options{Provider: "tesseract"})
+	id, err := submit(s.ctx, s.client, []string{"a.jpg", "b.jpg", "c.jpg"}, batch.Options{Provider: "tesseract"})
 	if err == nil || id == "" {
 		t.Fatalf("%q, %v", id, err)
 	}
@@ -301,7 +309,7 @@ func TestATaskWhoseAnswerIsLostIsNotCountedWhenItComes(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer client.Close()
-	id, err := client.Submit(s.ctx, []string{"a.jpg"}, batch.Options{Provider: "tesseract"})
+	id, err := submit(s.ctx, client, []string{"a.jpg"}, batch.Options{Provider: "tesseract"})
 	if !errors.Is(err, nsqdial.ErrLost) {
 		t.Fatalf("%v", err)
 	}
