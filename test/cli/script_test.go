@@ -41,6 +41,7 @@ func TestScripts(t *testing.T) {
 			"mask":       mask,
 			"sample":     sample,
 			"store":      storeJob,
+			"readme":     readme,
 			"setfrom":    setFrom,
 			"composeenv": composeEnvironment,
 		},
