@@ -3,11 +3,9 @@ package main
 import (
 	"fmt"
 	"io"
-	"os"
 	"time"
 
 	"github.com/cheggaaa/pb/v3"
-	"github.com/mattn/go-isatty"
 	"github.com/spf13/cobra"
 
 	"github.com/gvpocr/worker/internal/batch"
@@ -21,13 +19,10 @@ const (
 	stuckAfter = time.Minute
 )
 
-// follow shows how far a job is until it is done, and sums it up.
+// follow shows how far a job is until what was published of it is done, and sums it up. The caller knows that no more is published.
 func follow(cmd *cobra.Command, c *batch.Client, id string) error {
 	f := follower{begin: time.Now(), changed: time.Now(), say: cmd.ErrOrStderr()}
-	if out, ok := f.say.(*os.File); ok && isatty.IsTerminal(out.Fd()) {
-		f.bar = pb.New(0).SetTemplateString(`{{counters . }} {{bar . }} {{percent . }} {{string . "speed"}} {{string . "left"}}`)
-		f.bar.SetWriter(out).Start()
-	}
+	f.bar = newBar(f.say, `{{counters . }} {{bar . }} {{percent . }} {{string . "speed"}} {{string . "left"}}`)
 	ticker := time.NewTicker(followEvery)
 	defer ticker.Stop()
 	for {
@@ -44,7 +39,7 @@ func follow(cmd *cobra.Command, c *batch.Client, id string) error {
 		default:
 			f.show(j)
 		}
-		if err == nil && (j.Done() || j.Ended()) {
+		if err == nil && (j.CaughtUp() || j.Ended()) {
 			f.end()
 			return sumUp(cmd.OutOrStdout(), j, f.pages(j), time.Since(f.begin))
 		}
@@ -65,6 +60,7 @@ type follower struct {
 	seen       bool
 	first      batch.Job // as it was found
 	finished   int
+	paused     bool
 	saidStuck  bool
 	saidOutage bool
 }
@@ -80,13 +76,21 @@ func (f *follower) show(j batch.Job) {
 	if j.Consumed != f.finished {
 		f.finished, f.changed, f.saidStuck = j.Consumed, time.Now(), false
 		if f.bar == nil {
-			fmt.Fprintf(f.say, "%d of %d files, %s %s\n", j.Consumed, j.Published, f.speed(j), f.left(j))
+			fmt.Fprintf(f.say, "%d of %s, %s %s\n", j.Consumed, files(j.Published), f.speed(j), f.left(j))
 		}
 	}
 	if f.bar != nil {
 		f.bar.SetTotal(int64(j.Published)).SetCurrent(int64(j.Consumed)).Set("speed", f.speed(j)).Set("left", f.left(j))
 	}
-	if !f.saidStuck && time.Since(f.changed) > stuckAfter {
+	if paused := j.Status == "paused"; paused != f.paused {
+		f.paused, f.changed = paused, time.Now()
+		if paused {
+			f.line("the job is paused: its files wait until it is resumed")
+		} else {
+			f.line("the job is resumed")
+		}
+	}
+	if !f.paused && !f.saidStuck && time.Since(f.changed) > stuckAfter {
 		f.saidStuck = true
 		f.line(fmt.Sprintf("no file was finished for %v: does a worker run? ocr-worker check says whether it can", stuckAfter))
 	}
@@ -132,14 +136,16 @@ func (f *follower) end() {
 
 // sumUp says how a job has ended.
 func sumUp(out io.Writer, j batch.Job, pages int, took time.Duration) error {
-	fmt.Fprintf(out, "%d files: %d recognized, %d failed; %d pages in %v, %.2f pages/s\n",
-		j.Consumed, j.Recognized(), len(j.Errors), pages, took.Round(100*time.Millisecond), float64(pages)/max(took.Seconds(), 0.001))
+	_, err := fmt.Fprintf(out, "%s: %d recognized, %d failed; %s in %v, %.2f pages/s\n", files(j.Consumed), j.Recognized(), len(j.Errors),
+		counted(pages, "page", "pages"), took.Round(100*time.Millisecond), float64(pages)/max(took.Seconds(), 0.001))
 	printFailed(out, j)
 	switch {
+	case err != nil:
+		return err
 	case j.Ended():
 		return fmt.Errorf("the job's status is %s", j.Status)
 	case len(j.Errors) > 0:
-		return fmt.Errorf("%d files failed; ocr-worker retry %s tries them again", len(j.Errors), j.ID)
+		return fmt.Errorf("%s failed; ocr-worker retry %s tries again", files(len(j.Errors)), j.ID)
 	}
 	return nil
 }

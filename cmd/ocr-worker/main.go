@@ -67,5 +67,7 @@ way.`
 		submitCommand(), statusCommand(), retryCommand(), resultsCommand(),
 		migrateCommand(),
 	)
+	root.SetHelpCommand(helpCommand())
+	sayWhatIsMissing(root)
 	return root
 }

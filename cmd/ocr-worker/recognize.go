@@ -73,7 +73,7 @@ to standard error.`,
 	return cmd
 }
 
-func recognize(ctx context.Context, files []string, o recognizeOptions, out, figures io.Writer) error {
+func recognize(ctx context.Context, names []string, o recognizeOptions, out, figures io.Writer) error {
 	cfg, err := config(os.Environ())
 	if err != nil {
 		return err
@@ -85,7 +85,7 @@ func recognize(ctx context.Context, files []string, o recognizeOptions, out, fig
 	}
 	limit := cmp.Or(cfg.FileTimeout, 14*time.Minute) // the worker's default
 	bad := 0
-	for _, name := range files {
+	for _, name := range names {
 		fileCtx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("not done within %v", limit))
 		r := recognizeFile(fileCtx, name, o, engine, cfg.Limits)
 		cancel()
@@ -98,7 +98,7 @@ func recognize(ctx context.Context, files []string, o recognizeOptions, out, fig
 		if o.json {
 			err = json.NewEncoder(out).Encode(r)
 		} else {
-			err = r.print(out, len(files) > 1)
+			err = r.print(out, len(names) > 1)
 		}
 		if err != nil {
 			return err
@@ -108,7 +108,7 @@ func recognize(ctx context.Context, files []string, o recognizeOptions, out, fig
 		}
 	}
 	if bad > 0 {
-		return fmt.Errorf("%d of %d files could not be read", bad, len(files))
+		return fmt.Errorf("%d of %s could not be read", bad, files(len(names)))
 	}
 	return nil
 }
@@ -135,7 +135,7 @@ func recognizeFile(ctx context.Context, name string, o recognizeOptions, engine 
 	r = recognized{File: name, Provider: o.provider, Languages: o.languages, Pages: []recognizedPage{}}
 	begin := time.Now()
 	defer func() { r.Seconds = seconds(begin) }()
-	document, err := readDocument(name, limits)
+	document, err := readDocument(ctx, name, limits)
 	if err != nil {
 		r.Error = err.Error()
 		return r
@@ -170,7 +170,24 @@ func recognizeFile(ctx context.Context, name string, o recognizeOptions, engine 
 	return r
 }
 
-func readDocument(name string, limits pages.Limits) (*pages.File, error) {
+// readDocument reads a file until ctx ends: a pipe that nobody writes to, or a share whose server is gone, may never answer.
+func readDocument(ctx context.Context, name string, limits pages.Limits) (*pages.File, error) {
+	var document *pages.File
+	var err error
+	read := make(chan struct{})
+	go func() { // it ends with the process, if the file never answers
+		defer close(read)
+		document, err = readWhole(name, limits)
+	}()
+	select {
+	case <-read:
+		return document, err
+	case <-ctx.Done():
+		return nil, fmt.Errorf("read %s: %w", name, context.Cause(ctx))
+	}
+}
+
+func readWhole(name string, limits pages.Limits) (*pages.File, error) {
 	f, err := os.Open(name)
 	if err != nil {
 		return nil, err

@@ -19,7 +19,7 @@ import (
 )
 
 // formats write a job's results.
-var formats = map[string]func(io.Writer, batch.Job, []batch.Result) error{
+var formats = map[string]func(io.Writer, batch.Job, []batch.Entry) error{
 	"text": resultsAsText,
 	"json": resultsAsJSON,
 	"csv":  resultsAsCSV,
@@ -32,8 +32,12 @@ func resultsCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "results JOB",
 		Short: "Print what was recognized in a job",
-		Long: `results prints the files of a job in its order: as text, each under a line with its name; as one JSON object with all that
-is stored; or as CSV, a line for each file. Failed files are in it with their errors.`,
+		Long: `results prints the files of a job in its order: as text, each under a line with its name; as one JSON object, which has all that
+is stored of each file in .results; or as CSV, a line for each file. Failed files are in their places with their errors. Where a
+job of the backend's has several, their places are not known: they are put, by their paths, into those that are left, and have
+no file_index.
+
+It prints what is finished. If that is not the whole job it says so on standard error.`,
 		Example: `  ocr-worker results 0d3e6b52-5a3c-4a0f-9a43-2f9d0f6b7c11 >text.txt
   ocr-worker results --format csv 0d3e6b52-5a3c-4a0f-9a43-2f9d0f6b7c11 >job.csv`,
 		Args: cobra.ExactArgs(1),
@@ -42,13 +46,16 @@ is stored; or as CSV, a line for each file. Failed files are in it with their er
 			if !ok {
 				return fmt.Errorf("--format %s: not one of %s", format, strings.Join(names, ", "))
 			}
-			return withJobs(func(c *batch.Client, _ ocrworker.Config) error {
-				j, results, err := c.Results(cmd.Context(), args[0])
+			return withJobs(func(c *batch.Client, cfg ocrworker.Config) error {
+				j, entries, err := c.Results(cmd.Context(), args[0], cfg.Roots)
 				if err != nil {
 					return err
 				}
+				if !j.AllFinished() {
+					fmt.Fprintf(cmd.ErrOrStderr(), "job %s: %s; %d of %d files are finished, and the others are not in its results\n", j.ID, j.Status, j.Consumed, j.Total)
+				}
 				out := bufio.NewWriter(cmd.OutOrStdout())
-				return errors.Join(write(out, j, results), out.Flush())
+				return errors.Join(write(out, j, entries), out.Flush())
 			})
 		},
 	}
@@ -57,39 +64,47 @@ is stored; or as CSV, a line for each file. Failed files are in it with their er
 	return cmd
 }
 
-func resultsAsText(out io.Writer, j batch.Job, results []batch.Result) error {
-	for _, r := range results {
-		fmt.Fprintf(out, "=== %s ===\n%s\n\n", r.Path, r.Text)
-	}
-	for _, e := range j.Errors {
-		fmt.Fprintf(out, "=== %s ===\nERROR: %s\n\n", e.Path, e.Reason)
+func resultsAsText(out io.Writer, _ batch.Job, entries []batch.Entry) error {
+	for _, e := range entries {
+		if e.Failed != nil {
+			fmt.Fprintf(out, "=== %s ===\nERROR: %s\n\n", e.Failed.Path, e.Failed.Reason)
+			continue
+		}
+		fmt.Fprintf(out, "=== %s ===\n%s\n\n", e.Result.Path, e.Result.Text)
 	}
 	return nil // the buffer keeps the first error for Flush
 }
 
-func resultsAsJSON(out io.Writer, j batch.Job, results []batch.Result) error {
-	if results == nil {
-		results = []batch.Result{}
+func resultsAsJSON(out io.Writer, j batch.Job, entries []batch.Entry) error {
+	if entries == nil {
+		entries = []batch.Entry{}
 	}
 	encoder := json.NewEncoder(out)
+	encoder.SetEscapeHTML(false)
 	encoder.SetIndent("", "  ")
 	return encoder.Encode(struct {
 		batch.Job
-		Results []batch.Result `json:"results"`
-	}{j, results})
+		Results []batch.Entry `json:"results"`
+	}{j, entries})
 }
 
-func resultsAsCSV(out io.Writer, j batch.Job, results []batch.Result) error {
+func resultsAsCSV(out io.Writer, _ batch.Job, entries []batch.Entry) error {
 	w := csv.NewWriter(out)
 	rows := [][]string{{"file_path", "file_index", "status", "provider", "confidence", "words", "pages", "seconds", "worker", "text", "error"}}
-	for _, r := range results {
+	for _, e := range entries {
+		if f := e.Failed; f != nil {
+			index := ""
+			if e.Certain {
+				index = strconv.Itoa(e.Index)
+			}
+			rows = append(rows, []string{f.Path, index, "error", "", "", "", "", "", "", "", f.Reason})
+			continue
+		}
+		r := e.Result
 		rows = append(rows, []string{
 			r.Path, strconv.Itoa(r.Index), r.Status, r.Provider, fmt.Sprintf("%.4f", r.Confidence), strconv.Itoa(r.Words), strconv.Itoa(r.Pages),
 			fmt.Sprintf("%.2f", r.Metadata.Seconds), r.Metadata.Worker, r.Text, "",
 		})
-	}
-	for _, e := range j.Errors {
-		rows = append(rows, []string{e.Path, "", "error", "", "", "", "", "", "", "", e.Reason})
 	}
 	return w.WriteAll(rows)
 }

@@ -44,7 +44,7 @@ alone.`,
 				fmt.Fprintf(cmd.ErrOrStderr(), "%s: only workers that have the folders of the one where it failed will find it; ocr-worker retry --help says more\n", path)
 			}
 			if err == nil || len(done.Published) > 0 {
-				fmt.Fprintf(cmd.OutOrStdout(), "job %s: %d files are tried again\n", args[0], len(done.Published))
+				fmt.Fprintf(cmd.OutOrStdout(), "job %s: %s tried again\n", args[0], counted(len(done.Published), "file is", "files are"))
 			}
 			if err != nil || !wait || len(done.Published) == 0 {
 				return err

@@ -43,6 +43,12 @@ func runArgs(cmd *cobra.Command, args []string) error {
 	if len(args) > 0 && !cmd.Flags().Changed("nsqlookupd") {
 		return fmt.Errorf("unexpected argument %q; see ocr-worker --help", args[0])
 	}
+	for _, arg := range args {
+		// An address has a port, which no command's name has.
+		if c, _, err := cmd.Root().Find([]string{arg}); err == nil && c.HasParent() {
+			return fmt.Errorf("%q is a command, not the address of a nsqlookupd: a command comes first, with flags of its own; see ocr-worker %s --help", arg, c.Name())
+		}
+	}
 	return nil
 }
 

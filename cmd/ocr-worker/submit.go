@@ -1,8 +1,11 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
+	"sync/atomic"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -19,7 +22,7 @@ func submitCommand() *cobra.Command {
 		Long: `submit makes a job of all page images in a folder and the folders below it, or of one file, as the main server's backend does: a
 document in MongoDB and a message for each file. The folder must be below GVPOCR_PATH or NEWSLETTERS_PATH, where workers look for files. It
 prints the job's id, shows how far the workers are, and sums up. It ends with 1 if a file failed. An interrupt ends the waiting, not the
-job.
+job; but while tasks are still being published it cuts the job off, which then ends with those that are published.
 
 Tasks name files by their place in these folders (Bhushanji/1921/1.jpg), so that workers find them wherever they have mounted the folders.
 A symbolic link to a file stands for the file, which is in the job once, by its own path. Links to folders, to nothing, and out of the
@@ -35,16 +38,20 @@ two folders are left out, and named.`,
 	cmd.Flags().BoolVar(&wait, "wait", wait, "follow the job to its end")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		return withJobs(func(c *batch.Client, cfg ocrworker.Config) error {
-			files, err := batch.Scan(args[0], cfg.Roots)
-			printLeftOut(cmd.ErrOrStderr(), files)
+			found, err := batch.Scan(args[0], cfg.Roots)
+			printLeftOut(cmd.ErrOrStderr(), found)
 			if err != nil {
 				return err
 			}
-			id, err := c.Submit(cmd.Context(), files.Paths, *options)
-			if id != "" {
-				fmt.Fprintf(cmd.OutOrStdout(), "job %s: %d files\n", id, len(files.Paths))
+			id, err := c.Create(cmd.Context(), found.Paths, *options)
+			if err != nil {
+				return err
 			}
-			if err != nil || !wait {
+			_, notSaid := fmt.Fprintf(cmd.OutOrStdout(), "job %s: %s\n", id, files(len(found.Paths)))
+			err = publish(cmd.ErrOrStderr(), len(found.Paths), func(published func()) error {
+				return c.Publish(cmd.Context(), id, found.Paths, *options, published)
+			})
+			if err = errors.Join(err, notSaid); err != nil || !wait {
 				return err
 			}
 			return follow(cmd, c, id)
@@ -53,15 +60,51 @@ two folders are left out, and named.`,
 	return cmd
 }
 
-// printLeftOut says which of a folder's files are not in its job.
-func printLeftOut(out io.Writer, files batch.Files) {
-	if files.OtherKinds > 0 {
-		fmt.Fprintf(out, "%d files of other kinds are left out\n", files.OtherKinds)
+// publishingTold is how often it is said how many tasks are published.
+const publishingTold = 2 * time.Second
+
+// publish calls do, and shows how many of the tasks it has published.
+func publish(say io.Writer, total int, do func(published func()) error) error {
+	var published atomic.Int64
+	done := make(chan error, 1)
+	go func() { done <- do(func() { published.Add(1) }) }()
+	bar := newBar(say, `published {{counters . }} {{bar . }} {{percent . }}`)
+	if bar != nil {
+		bar.SetTotal(int64(total))
+		defer bar.Finish()
 	}
-	for _, reason := range files.Links[:min(len(files.Links), maxFailed)] {
+	every := publishingTold
+	if bar != nil {
+		every = followEvery
+	}
+	ticker := time.NewTicker(every)
+	defer ticker.Stop()
+	for {
+		select {
+		case err := <-done:
+			if bar != nil {
+				bar.SetCurrent(published.Load())
+			}
+			return err
+		case <-ticker.C:
+			if bar != nil {
+				bar.SetCurrent(published.Load())
+			} else {
+				fmt.Fprintf(say, "%d of %s published\n", published.Load(), counted(total, "task is", "tasks are"))
+			}
+		}
+	}
+}
+
+// printLeftOut says which of a folder's files are not in its job.
+func printLeftOut(out io.Writer, found batch.Files) {
+	if found.OtherKinds > 0 {
+		fmt.Fprintf(out, "%s left out\n", counted(found.OtherKinds, "file of another kind is", "files of other kinds are"))
+	}
+	for _, reason := range found.Links[:min(len(found.Links), maxFailed)] {
 		fmt.Fprintf(out, "left out: link %s\n", reason)
 	}
-	if more := len(files.Links) - maxFailed; more > 0 {
-		fmt.Fprintf(out, "left out: %d more links\n", more)
+	if more := len(found.Links) - maxFailed; more > 0 {
+		fmt.Fprintf(out, "left out: %s\n", counted(more, "more link", "more links"))
 	}
 }

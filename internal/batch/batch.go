@@ -44,6 +44,9 @@ func Open(cfg Config) (*Client, error) {
 		}
 	}
 	if c.store, err = jobs.Open(jobs.Config{URI: cfg.MongoURI, Dialer: cfg.Dialer}); err != nil {
+		if c.producer != nil {
+			c.producer.Close()
+		}
 		return nil, err
 	}
 	return c, nil

@@ -28,6 +28,8 @@ type Job struct {
 
 	Checkpoint checkpoint `json:"-" bson:"checkpoint"`
 	TaskPaths  []string   `json:"-" bson:"task_paths"` // by index, as Submit noted them
+
+	asked time.Time // when it was read
 }
 
 // Failed is a file that was not recognized.
@@ -36,6 +38,8 @@ type Failed struct {
 	Reason      string `json:"error" bson:"error"`
 	File        string `json:"-" bson:"file"`
 	ProcessedAt string `json:"processed_at" bson:"processed_at"`
+
+	stored bson.Raw // all of it
 }
 
 type checkpoint struct {
@@ -43,31 +47,59 @@ type checkpoint struct {
 	Errors  []Failed `bson:"errors"`
 }
 
-// Result is a file that was recognized. Its fields are the JSON output.
+// Result is a file that was recognized, as far as it is told in words.
 type Result struct {
-	Path        string   `json:"file_path" bson:"file_path"`
-	Index       int      `json:"file_index" bson:"file_index"`
-	Status      string   `json:"status" bson:"status"`
-	Provider    string   `json:"provider,omitempty" bson:"provider"`
-	Languages   []string `json:"languages" bson:"languages"`
-	Handwriting bool     `json:"handwriting" bson:"handwriting"`
-	Confidence  float64  `json:"confidence" bson:"confidence"`
-	Words       int      `json:"words" bson:"words_count"`
-	Pages       int      `json:"pages" bson:"pages_processed"`
-	Text        string   `json:"text" bson:"text"`
+	Path        string   `bson:"file_path"`
+	Index       int      `bson:"file_index"`
+	Status      string   `bson:"status"`
+	Provider    string   `bson:"provider"`
+	Languages   []string `bson:"languages"`
+	Handwriting bool     `bson:"handwriting"`
+	Confidence  float64  `bson:"confidence"`
+	Words       int      `bson:"words_count"`
+	Pages       int      `bson:"pages_processed"`
+	Text        string   `bson:"text"`
 	Metadata    struct {
-		Seconds float64 `json:"processing_time" bson:"processing_time"`
-		Worker  string  `json:"worker_id" bson:"worker_id"`
-	} `json:"metadata" bson:"metadata"`
-	ProcessedAt string `json:"processed_at" bson:"processed_at"`
-	Retries     int    `json:"retry_count" bson:"retry_count"`
+		Seconds float64 `bson:"processing_time"`
+		Worker  string  `bson:"worker_id"`
+	} `bson:"metadata"`
+
+	stored bson.Raw // all of it
+}
+
+// UnmarshalBSON keeps what it reads.
+func (r *Result) UnmarshalBSON(stored []byte) error {
+	type fields Result
+	r.stored = slices.Clone(stored)
+	return bson.Unmarshal(stored, (*fields)(r))
+}
+
+// UnmarshalBSON keeps what it reads.
+func (f *Failed) UnmarshalBSON(stored []byte) error {
+	type fields Failed
+	f.stored = slices.Clone(stored)
+	return bson.Unmarshal(stored, (*fields)(f))
 }
 
 // Recognized is how many files have a result.
 func (j Job) Recognized() int { return max(j.Consumed-len(j.Errors), 0) }
 
-// Done reports whether every published file is counted.
-func (j Job) Done() bool { return j.Published > 0 && j.Consumed >= j.Published }
+// CaughtUp reports whether every published file is counted. More may be published yet.
+func (j Job) CaughtUp() bool { return j.Published > 0 && j.Consumed >= j.Published }
+
+// AllFinished reports whether every file of the job is counted.
+func (j Job) AllFinished() bool { return j.CaughtUp() && j.Published >= j.Total }
+
+// publishingRests is how long a job of which not all is published has to have been caught up until its publisher is taken for
+// ended. The last file's count sets updated_at, and a file that was published since would not be counted yet: so nothing
+// was published for that long.
+const publishingRests = time.Minute
+
+// Done reports whether the job is at its end: every file is counted, or every one that was published, and the rest of them
+// are not coming.
+func (j Job) Done() bool {
+	return j.AllFinished() || j.CaughtUp() && j.asked.Sub(j.Updated) >= publishingRests
+}
 
 // Ended reports whether the backend or a person has ended the job otherwise.
 func (j Job) Ended() bool {
@@ -94,16 +126,8 @@ var (
 	attributeFields = append(slices.Clone(jobFields), "checkpoint.errors", "checkpoint.results.file_path", "checkpoint.results.file_index",
 		"checkpoint.results.provider", "checkpoint.results.languages", "checkpoint.results.handwriting")
 	retryFields  = append(slices.Clone(attributeFields), "task_paths")
-	resultFields = append(slices.Clone(attributeFields), "checkpoint.results.status", "checkpoint.results.confidence",
-		"checkpoint.results.words_count", "checkpoint.results.pages_processed", "checkpoint.results.text", "checkpoint.results.metadata",
-		"checkpoint.results.processed_at", "checkpoint.results.retry_count")
+	resultFields = append(slices.Clone(jobFields), "checkpoint.errors", "checkpoint.results", "task_paths")
 )
-
-// Results reads a job with its results, in the order of their files' indexes.
-func (c *Client) Results(ctx context.Context, id string) (Job, []Result, error) {
-	j, err := c.read(ctx, id, resultFields...)
-	return j, j.Checkpoint.Results, err
-}
 
 func (c *Client) read(ctx context.Context, id string, fields ...string) (Job, error) {
 	projection := bson.M{"_id": 0}
@@ -111,7 +135,7 @@ func (c *Client) read(ctx context.Context, id string, fields ...string) (Job, er
 		projection[f] = 1
 	}
 	var j Job
-	err := c.store.Do(ctx, "read job "+id, func(ctx context.Context, jobs *mongo.Collection) error {
+	err := c.do(ctx, "read job "+id, func(ctx context.Context, jobs *mongo.Collection) error {
 		err := jobs.FindOne(ctx, bson.M{"job_id": id}, options.FindOne().SetProjection(projection)).Decode(&j)
 		if errors.Is(err, mongo.ErrNoDocuments) {
 			return ErrNoJob
@@ -121,6 +145,7 @@ func (c *Client) read(ctx context.Context, id string, fields ...string) (Job, er
 	if errors.Is(err, ErrNoJob) {
 		return j, fmt.Errorf("job %s: %w", id, ErrNoJob)
 	}
+	j.asked = time.Now()
 	j.Errors = j.Checkpoint.Errors
 	if j.Errors == nil {
 		j.Errors = []Failed{}

@@ -17,6 +17,7 @@ var usual = source.Roots{GVPOCR: "/app/Bhushanji", Newsletters: "/app/newsletter
 type original struct {
 	path    string
 	index   int
+	certain bool // index is that of the task, not one that was left
 	foreign bool // path is that of the worker that failed, which others may not have
 }
 
@@ -34,7 +35,7 @@ func (j Job) originals(failed []Failed, roots source.Roots) []original {
 		left[i] = true
 	}
 	take := func(i, index int) {
-		found[i] = original{path: j.TaskPaths[index], index: index}
+		found[i] = original{path: j.TaskPaths[index], index: index, certain: true}
 		delete(left, i)
 		free = slices.DeleteFunc(free, func(other int) bool { return other == index })
 		name := path.Base(j.TaskPaths[index])
@@ -64,6 +65,11 @@ func (j Job) originals(failed []Failed, roots source.Roots) []original {
 			if len(fits) == 1 {
 				take(i, fits[0])
 			}
+		}
+	}
+	if len(left) == 1 && len(free) == 1 && j.AllFinished() {
+		for i := range left {
+			found[i].certain = true
 		}
 	}
 	more := j.Total // more errors than files: one of them is an error that another worker wrote twice

@@ -44,8 +44,8 @@ func (c *Client) Retry(ctx context.Context, id string, roots source.Roots, o Opt
 	done.Skipped = skipped
 	originals := j.originals(again, roots)
 	for i, f := range again {
-		if err := ctx.Err(); err != nil {
-			return done, err
+		if ctx.Err() != nil {
+			return done, errInterrupted
 		}
 		task := originals[i]
 		published, err := c.retryOne(ctx, f, Task{
@@ -80,6 +80,9 @@ func (j Job) mayRetry() error {
 		return fmt.Errorf("job %s: %w; make a new job of its files: ocr-worker submit", j.ID, ErrCancelled)
 	case j.Published == 0 && j.Ended():
 		return fmt.Errorf("job %s: nothing of it was published; make a new job of its files: ocr-worker submit", j.ID)
+	case j.CaughtUp() && !j.Done():
+		return fmt.Errorf("job %s: %w: %d of its %d files are published, and others may still be; try again when nothing has changed for %v",
+			j.ID, ErrRuns, j.Published, j.Total, publishingRests)
 	case !j.Done():
 		return fmt.Errorf("job %s: %w: %d of %d files are finished and its status is %q; try again when all are, which ocr-worker status %s shows",
 			j.ID, ErrRuns, j.Consumed, j.Published, j.Status, j.ID)
@@ -124,7 +127,7 @@ func (j Job) retryable() (again []Failed, skipped []string) {
 // takeBack takes a file's error out of the document, as if it had not been tried. It reports false if the error is not there
 // any more, or the job is cancelled.
 func (c *Client) takeBack(ctx context.Context, id string, f Failed) (taken bool, err error) {
-	err = c.store.Do(ctx, "take back an error of "+id, func(ctx context.Context, jobs *mongo.Collection) error {
+	err = c.do(ctx, "take back an error of "+id, func(ctx context.Context, jobs *mongo.Collection) error {
 		result, err := jobs.UpdateOne(ctx,
 			bson.M{"job_id": id, "status": bson.M{"$nin": cancelled}, "checkpoint.errors": bson.M{"$elemMatch": bson.M{"file_path": f.Path, "processed_at": f.ProcessedAt}}},
 			bson.M{
@@ -144,7 +147,7 @@ func (c *Client) takeBack(ctx context.Context, id string, f Failed) (taken bool,
 // putBack puts a file's error back whose task was not published, for the reason given, and notes the task's key, as takeOut
 // does. It reports true if a worker has been quicker.
 func (c *Client) putBack(ctx context.Context, t Task, f Failed, why error) (published bool, err error) {
-	err = c.store.Do(ctx, "put back an error of "+t.JobID, func(ctx context.Context, jobs *mongo.Collection) error {
+	err = c.do(ctx, "put back an error of "+t.JobID, func(ctx context.Context, jobs *mongo.Collection) error {
 		result, err := jobs.UpdateOne(ctx, bson.M{
 			"job_id":                           t.JobID,
 			"checkpoint.processed_files":       bson.M{"$ne": f.Path},
@@ -172,7 +175,7 @@ func (c *Client) optionsOf(ctx context.Context, j Job, o Options) (Options, erro
 		Languages   []string `bson:"languages"`
 		Handwriting bool     `bson:"handwriting"`
 	}
-	err := c.store.Do(ctx, "read job "+j.ID, func(ctx context.Context, jobs *mongo.Collection) error {
+	err := c.do(ctx, "read job "+j.ID, func(ctx context.Context, jobs *mongo.Collection) error {
 		projection := options.FindOne().SetProjection(bson.M{"_id": 0, "provider": 1, "languages": 1, "handwriting": 1})
 		return jobs.FindOne(ctx, bson.M{"job_id": j.ID}, projection).Decode(&had)
 	})

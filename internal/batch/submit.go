@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -35,23 +36,19 @@ const publishers = 8
 
 var errNoQueue = errors.New("NSQD_ADDRESS is not set: it says where tasks are published")
 
-// Submit makes a job of the files at paths and publishes its tasks. The id is returned with an error too, once there is
-// a document; then the error says how many tasks were published.
-func (c *Client) Submit(ctx context.Context, paths []string, o Options) (id string, err error) {
+// Create makes the document of a job of the files at paths, of which nothing is published yet.
+func (c *Client) Create(ctx context.Context, paths []string, o Options) (id string, err error) {
 	if c.producer == nil {
 		return "", errNoQueue
 	}
-	if o.Languages == nil {
-		o.Languages = []string{}
-	}
 	id = uuid.NewString()
 	now := time.Now().UTC()
-	err = c.store.Do(ctx, "create a job", func(ctx context.Context, jobs *mongo.Collection) error {
+	err = c.do(ctx, "create a job", func(ctx context.Context, jobs *mongo.Collection) error {
 		// What retry needs to know, beside what the backend writes. The paths are a small part of what the results will be.
 		document := append(Document(id, len(paths), now), bson.D{
 			{Key: "processing_mode", Value: "single"},
 			{Key: "provider", Value: o.Provider},
-			{Key: "languages", Value: o.Languages},
+			{Key: "languages", Value: o.languages()},
 			{Key: "handwriting", Value: o.Handwriting},
 			{Key: "task_paths", Value: paths},
 		}...)
@@ -61,30 +58,52 @@ func (c *Client) Submit(ctx context.Context, paths []string, o Options) (id stri
 	if err != nil {
 		return "", err
 	}
+	return id, nil
+}
+
+// Publish publishes the tasks of a job that Create has made of the same paths and options. It calls published after each,
+// from several goroutines at a time. The error says how many tasks were published.
+func (c *Client) Publish(ctx context.Context, id string, paths []string, o Options, published func()) error {
+	if c.producer == nil {
+		return errNoQueue
+	}
+	var count atomic.Int64
 	group, groupCtx := errgroup.WithContext(ctx)
 	group.SetLimit(publishers)
 	for i, path := range paths {
 		group.Go(func() error {
-			return c.publishCounted(groupCtx, Task{
-				Key: newKey(), JobID: id, FilePath: path, FileIndex: i, TotalFiles: len(paths), Provider: o.Provider, Languages: o.Languages,
+			err := c.publishCounted(groupCtx, Task{
+				Key: newKey(), JobID: id, FilePath: path, FileIndex: i, TotalFiles: len(paths), Provider: o.Provider, Languages: o.languages(),
 				Handwriting: o.Handwriting,
 			})
+			if err == nil {
+				count.Add(1)
+				published()
+			}
+			return err
 		})
 	}
 	if err := group.Wait(); err != nil {
 		if c.failUnpublished(ctx, id) {
-			return id, fmt.Errorf("no task of job %s is published, and it has failed: %w", id, err)
+			return fmt.Errorf("no task of job %s is published, and it has failed: %w", id, err)
 		}
-		return id, fmt.Errorf("not all tasks of job %s are published, and it will end without the others: %w", id, err)
+		return fmt.Errorf("%d of %d tasks of job %s are published, and it will end without the others: %w", count.Load(), len(paths), id, err)
 	}
-	return id, nil
+	return nil
+}
+
+func (o Options) languages() []string {
+	if o.Languages == nil {
+		return []string{}
+	}
+	return o.Languages
 }
 
 // failUnpublished ends a job of which nothing is published, and reports whether it did: no worker would ever end it.
 func (c *Client) failUnpublished(ctx context.Context, id string) (failed bool) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), taskTimeout)
 	defer cancel()
-	err := c.store.Do(ctx, "end job "+id, func(ctx context.Context, jobs *mongo.Collection) error {
+	err := c.do(ctx, "end job "+id, func(ctx context.Context, jobs *mongo.Collection) error {
 		result, err := jobs.UpdateOne(ctx, bson.M{"job_id": id, "published_count": 0}, bson.M{
 			"$set": bson.M{"status": "failed", "error": "no task was published", "updated_at": time.Now().UTC()},
 		})
@@ -97,8 +116,8 @@ func (c *Client) failUnpublished(ctx context.Context, id string) (failed bool) {
 // publishCounted publishes a task and counts it as published. It is counted first: a job of which more is consumed than was
 // published would be taken for corrupt. An interrupt takes effect between tasks.
 func (c *Client) publishCounted(ctx context.Context, t Task) error {
-	if err := ctx.Err(); err != nil {
-		return err
+	if ctx.Err() != nil {
+		return errInterrupted
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), taskTimeout)
 	defer cancel()
@@ -119,7 +138,7 @@ const taskTimeout = 30 * time.Second
 // published, or nil if a worker has been quicker: then it was.
 func (c *Client) takeOut(ctx context.Context, t Task, why error) error {
 	taken := false
-	err := c.store.Do(ctx, "take a task out of "+t.JobID, func(ctx context.Context, jobs *mongo.Collection) error {
+	err := c.do(ctx, "take a task out of "+t.JobID, func(ctx context.Context, jobs *mongo.Collection) error {
 		result, err := jobs.UpdateOne(ctx, bson.M{"job_id": t.JobID, "checkpoint.processed_message_ids": bson.M{"$ne": t.Key}}, bson.M{
 			"$inc":      bson.M{"published_count": -1},
 			"$addToSet": bson.M{"checkpoint.processed_message_ids": t.Key},
@@ -134,7 +153,7 @@ func (c *Client) takeOut(ctx context.Context, t Task, why error) error {
 }
 
 func (c *Client) count(ctx context.Context, id string) error {
-	return c.store.Do(ctx, "count a task of "+id, func(ctx context.Context, jobs *mongo.Collection) error {
+	return c.do(ctx, "count a task of "+id, func(ctx context.Context, jobs *mongo.Collection) error {
 		_, err := jobs.UpdateOne(ctx, bson.M{"job_id": id}, bson.M{"$inc": bson.M{"published_count": 1}})
 		return err
 	})

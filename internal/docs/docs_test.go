@@ -89,6 +89,19 @@ func TestTheReadmesCommandsExist(t *testing.T) {
 	}
 }
 
+func TestTheReadmesProgramCanBeInstalled(t *testing.T) {
+	const install = "go install ./cmd/ocr-worker"
+	if !strings.Contains(read(t, "README.md"), "\n```sh\n"+install+"\n```\n") {
+		t.Fatalf("the README does not show %q", install)
+	}
+	cmd := exec.Command("sh", "-c", install)
+	cmd.Dir = "../.."
+	cmd.Env = append(os.Environ(), "GOBIN="+t.TempDir())
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
 // forbidden says what a package must not bring into a build, and why.
 var forbidden = []struct{ pkg, dependency, reason string }{
 	{"resolve", "github.com/gvpocr/worker/dialer", "resolve is what dialer builds on"},

@@ -8,8 +8,10 @@ import (
 	"errors"
 	"io"
 	"net"
+	"net/url"
 	"regexp"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -70,6 +72,14 @@ func newScene(t *testing.T) *scene {
 	}
 	t.Cleanup(func() { s.check(s.backend.Close()) })
 	return s
+}
+
+// submit makes a job and publishes it.
+func submit(ctx context.Context, c *batch.Client, paths []string, o batch.Options) (id string, err error) {
+	if id, err = c.Create(ctx, paths, o); err != nil {
+		return "", err
+	}
+	return id, c.Publish(ctx, id, paths, o, func() {})
 }
 
 func (s *scene) check(err error) {
@@ -159,7 +169,7 @@ func inMessage(path string, index, total float64) map[string]any {
 func TestAJobIsMadeAsTheBackendMakesIt(t *testing.T) {
 	s := newScene(t)
 	paths := []string{"Bhushanji/a.jpg", "newsletters/b.jpg"}
-	id, err := s.client.Submit(s.ctx, paths, batch.Options{Provider: "tesseract", Languages: []string{"en"}})
+	id, err := submit(s.ctx, s.client, paths, batch.Options{Provider: "tesseract", Languages: []string{"en"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -226,7 +236,7 @@ func TestTheTestsBackendMakesJobsByTheContract(t *testing.T) {
 func TestATaskThatIsNotPublishedIsNotCounted(t *testing.T) {
 	s := newScene(t)
 	s.check(s.server.Stop(mainserver.NSQD))
-	id, err := s.client.Submit(s.ctx, []string{"a.jpg", "b.jpg", "c.jpg"}, batch.Options{Provider: "tesseract"})
+	id, err := submit(s.ctx, s.client, []string{"a.jpg", "b.jpg", "c.jpg"}, batch.Options{Provider: "tesseract"})
 	if err == nil || id == "" {
 		t.Fatalf("%q, %v", id, err)
 	}
@@ -299,7 +309,7 @@ func TestATaskWhoseAnswerIsLostIsNotCountedWhenItComes(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer client.Close()
-	id, err := client.Submit(s.ctx, []string{"a.jpg"}, batch.Options{Provider: "tesseract"})
+	id, err := submit(s.ctx, client, []string{"a.jpg"}, batch.Options{Provider: "tesseract"})
 	if !errors.Is(err, nsqdial.ErrLost) {
 		t.Fatalf("%v", err)
 	}
@@ -326,5 +336,79 @@ func TestATaskWhoseAnswerIsLostIsNotCountedWhenItComes(t *testing.T) {
 		if err != nil || state != jobs.Done {
 			t.Errorf("%v is in state %v for a worker, %v", m, state, err)
 		}
+	}
+}
+
+func TestMongoDBsTroubleIsSaidInShort(t *testing.T) {
+	for name, c := range map[string]struct {
+		spoil func(s *scene) (uri string)
+		says  []string
+	}{
+		"nothing listens": {
+			func(s *scene) string { s.check(s.server.Stop(mainserver.MongoDB)); return s.server.MongoURI },
+			[]string{"MongoDB: read job job: dial ", "connection refused", "ocr-worker check"},
+		},
+		"the password is wrong": {
+			func(s *scene) string {
+				return changed(s.t, s.server.MongoURI, func(u *url.URL) { u.User = url.UserPassword(u.User.Username(), "wrong-password") })
+			},
+			[]string{"MongoDB: read job job: the user or the password is refused", "MONGO_URI", "ocr-worker check"},
+		},
+		"nobody logs in": {
+			func(s *scene) string {
+				return changed(s.t, s.server.MongoURI, func(u *url.URL) { u.User, u.RawQuery = nil, "" })
+			},
+			[]string{"MongoDB: read job job: the user may not do that, or there is none", "MONGO_URI", "ocr-worker check"},
+		},
+		"it speaks no TLS": {
+			func(s *scene) string {
+				return changed(s.t, s.server.MongoURI, func(u *url.URL) { u.RawQuery += "&tls=true" })
+			},
+			[]string{"the server closes the connection", "TLS", "ocr-worker check"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newScene(t)
+			client, err := batch.Open(batch.Config{Dialer: s.dialer, MongoURI: c.spoil(s)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer client.Close()
+			_, err = client.Job(s.ctx, "job")
+			if err == nil || !jobs.IsOutage(err) {
+				t.Fatalf("%v", err)
+			}
+			for _, says := range c.says {
+				if !strings.Contains(err.Error(), says) {
+					t.Errorf("%q does not say %q", err, says)
+				}
+			}
+			for _, driver := range []string{"topology", "connection(", "server selection", "wrong-password", "auth error"} {
+				if strings.Contains(err.Error(), driver) {
+					t.Errorf("%q says %q", err, driver)
+				}
+			}
+		})
+	}
+}
+
+func changed(t *testing.T, uri string, change func(*url.URL)) string {
+	t.Helper()
+	u, err := url.Parse(uri)
+	if err != nil {
+		t.Fatal(err)
+	}
+	change(u)
+	return u.String()
+}
+
+func TestAnInterruptIsNoFaultOfMongoDB(t *testing.T) {
+	s := newScene(t)
+	s.check(s.server.Stop(mainserver.MongoDB))
+	ctx, cancel := context.WithCancel(s.ctx)
+	cancel()
+	if _, err := s.client.Job(ctx, "job"); !errors.Is(err, context.Canceled) || err.Error() != "interrupted" {
+		t.Errorf("%v", err)
 	}
 }

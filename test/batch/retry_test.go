@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"go.mongodb.org/mongo-driver/v2/bson"
@@ -186,6 +187,17 @@ func TestOnlyAJobAtItsEndIsTriedAgain(t *testing.T) {
 		if diff := cmp.Diff(before, s.document(status)); diff != "" {
 			t.Errorf("%s (-before +after):\n%s", status, diff)
 		}
+	}
+	// All that is published has failed. Before the others come their places are nobody else's; once it has rested they are not coming.
+	now := time.Now().UTC()
+	s.insertFailed("half", bson.M{"status": "processing", "total_files": 4, "updated_at": now}, "/r/a.jpg", "/r/b.jpg")
+	done, err := s.client.Retry(s.ctx, "half", source.Roots{}, batch.Options{})
+	if says := "2 of its 4 files are published, and others may still be"; !errors.Is(err, batch.ErrRuns) || !strings.Contains(err.Error(), says) || len(done.Published) > 0 {
+		t.Errorf("%+v, %v", done, err)
+	}
+	s.insertFailed("left", bson.M{"status": "processing", "total_files": 4, "updated_at": now.Add(-2 * time.Minute)}, "/r/a.jpg", "/r/b.jpg")
+	if done, err := s.client.Retry(s.ctx, "left", source.Roots{}, batch.Options{}); err != nil || len(done.Published) != 2 {
+		t.Errorf("%+v, %v", done, err)
 	}
 	s.insertFailed("empty", bson.M{"status": "failed"})
 	if _, err := s.client.Retry(s.ctx, "empty", source.Roots{}, batch.Options{}); err == nil || !strings.Contains(err.Error(), "nothing of it was published") {

@@ -40,6 +40,8 @@ func TestScripts(t *testing.T) {
 			"freeze":     freeze,
 			"mask":       mask,
 			"sample":     sample,
+			"store":      storeJob,
+			"readme":     readme,
 			"setfrom":    setFrom,
 			"composeenv": composeEnvironment,
 		},
