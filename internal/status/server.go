@@ -21,12 +21,13 @@ import (
 	"github.com/gvpocr/worker/internal/services"
 )
 
-// Config is what a Server answers from. All fields but Version are required.
+// Config is what a Server answers from. All fields but Version and Paused are required.
 type Config struct {
 	ID, Version string
 	Dialer      *dialer.Dialer
 	Services    []services.Service
 	Stopping    func() bool
+	Paused      func() error // why the worker takes no tasks, without secrets; it asks nothing
 
 	// Greet asks a service for a sign of life, by Dialer. It is called for several services at once.
 	Greet func(context.Context, services.Service) error
@@ -135,6 +136,11 @@ func (s *Server) worker(ctx context.Context, ask bool) Worker {
 	failures := make([]error, len(s.cfg.Services))
 	if ask {
 		failures = s.greet(ctx)
+	}
+	if s.cfg.Paused != nil {
+		if err := s.cfg.Paused(); err != nil {
+			w.Paused = err.Error()
+		}
 	}
 	stats := s.cfg.Dialer.Stats()
 	for i, service := range s.cfg.Services {

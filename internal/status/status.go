@@ -24,8 +24,9 @@ type Worker struct {
 	Version  string    `json:"version"`
 	PID      int       `json:"pid"`
 	Since    time.Time `json:"since"`
-	Stopping bool      `json:"stopping"` // it drains
-	Asked    bool      `json:"asked"`    // services were asked now; else their state is what the worker remembers
+	Stopping bool      `json:"stopping"`         // it drains
+	Paused   string    `json:"paused,omitempty"` // why it takes no tasks; empty while it does
+	Asked    bool      `json:"asked"`            // services were asked now; else their state is what the worker remembers
 	Services []Service `json:"services"`
 }
 
@@ -55,8 +56,8 @@ func (s Service) Text(asked bool) string {
 	return fmt.Sprintf("reached %s, connections open: %d", ago, s.Open)
 }
 
-// Ready reports whether every kind of service is reached: of several nsqlookupds, or members of a replica set, one is
-// enough.
+// Ready reports whether the worker takes tasks and every kind of service is reached: of several nsqlookupds, or members
+// of a replica set, one is enough.
 func (w Worker) Ready() bool {
 	reached := map[services.Kind]bool{}
 	for _, s := range w.Services {
@@ -67,7 +68,7 @@ func (w Worker) Ready() bool {
 			return false
 		}
 	}
-	return !w.Stopping
+	return !w.Stopping && w.Paused == ""
 }
 
 // Explanation is what a dial of the worker's would do.

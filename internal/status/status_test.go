@@ -281,3 +281,28 @@ func TestWhatAKilledWorkerLeftIsSweptAndNotTakenForAWorker(t *testing.T) {
 		t.Errorf("%d workers", len(found))
 	}
 }
+
+// Services that answer are of no use to a worker that may not use them, as with a wrong password.
+func TestAWorkerThatTakesNoTasksIsNotReadyAndSaysWhy(t *testing.T) {
+	shortTemp(t)
+	d, err := dialer.New(dialer.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	var paused error
+	s, err := status.Serve(status.Config{
+		ID: "one", Dialer: d, Stopping: func() bool { return false }, Paused: func() error { return paused },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if w := find(t, "one")[0]; !w.Ready() || w.Paused != "" {
+		t.Errorf("it takes tasks: %+v", w.Worker)
+	}
+	paused = errors.New("MongoDB is away: the user is refused")
+	if w := find(t, "one")[0]; w.Ready() || w.Paused != "MongoDB is away: the user is refused" {
+		t.Errorf("paused: %+v", w.Worker)
+	}
+}
