@@ -66,10 +66,8 @@ func (c Config) withDefaults() (Config, error) {
 	switch {
 	case c.Dialer == nil:
 		return c, errors.New("worker: Dialer is nil")
-	case c.MongoURI == "":
-		return c, errors.New("worker: MONGO_URI is not set")
-	case c.NSQD == "" && len(c.Lookupds) == 0:
-		return c, errors.New("worker: neither NSQLOOKUPD_ADDRESSES nor NSQD_ADDRESS is set")
+	case len(c.Missing()) > 0:
+		return c, fmt.Errorf("worker: %s", strings.Join(c.Missing(), ", and "))
 	case len(c.Engines) == 0:
 		return c, errors.New("worker: no provider is on; set TESSERACT_ENABLED=true")
 	case c.Concurrency < 0:
@@ -99,6 +97,18 @@ func (c Config) withDefaults() (Config, error) {
 	c.FileTimeout = cmp.Or(c.FileTimeout, 14*time.Minute)
 	c.ShutdownTimeout = max(cmp.Or(c.ShutdownTimeout, 8*time.Second), 0)
 	return c, nil
+}
+
+// Missing says which services the configuration must name, and does not: "MONGO_URI is not set". Without them New fails.
+func (c Config) Missing() []string {
+	var missing []string
+	if c.MongoURI == "" {
+		missing = append(missing, "MONGO_URI is not set")
+	}
+	if c.NSQD == "" && len(c.Lookupds) == 0 {
+		missing = append(missing, "neither NSQLOOKUPD_ADDRESSES nor NSQD_ADDRESS is set")
+	}
+	return missing
 }
 
 func (c Config) nsqds() []string {
@@ -264,7 +274,13 @@ func (v variables) mongoURI() (string, error) {
 	uri := v.MongoURI
 	scheme, rest, ok := strings.Cut(uri, "://")
 	authority, _, _ := strings.Cut(rest, "/")
-	if ok && v.MongoUser != "" && !strings.Contains(authority, "@") {
+	bare := ok && !strings.Contains(authority, "@")
+	switch {
+	case bare && v.MongoUser == "" && v.MongoPassword != "":
+		return "", errors.New("MONGO_USERNAME: MONGO_PASSWORD is set and this is not, nor has MONGO_URI a user")
+	case bare && v.MongoUser != "" && v.MongoPassword == "":
+		return "", errors.New("MONGO_PASSWORD: MONGO_USERNAME is set and this is not (MONGO_PASSWORD_FILE may name a file instead)")
+	case bare && v.MongoUser != "":
 		user, err := credential("MONGO_USERNAME", v.MongoUser)
 		password, passwordErr := credential("MONGO_PASSWORD", v.MongoPassword)
 		if err := errors.Join(err, passwordErr); err != nil {

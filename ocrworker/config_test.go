@@ -93,7 +93,7 @@ func TestUserAndPasswordReachMongoDBAsTheyAre(t *testing.T) {
 		"a plus is a plus":             {"", []string{bare, "MONGO_USERNAME=u", "MONGO_PASSWORD=a+b%40"}, "u", "a+b@"},
 		"punctuation":                  {"", []string{bare, "MONGO_USERNAME=u", "MONGO_PASSWORD=" + punctuation}, "u", punctuation},
 		"in a file":                    {"gvp@123\n", []string{bare, "MONGO_USERNAME=u", "MONGO_PASSWORD_FILE=" + secret}, "u", "gvp@123"},
-		"no user":                      {"", []string{bare, "MONGO_PASSWORD=p"}, "", ""},
+		"no user":                      {"", []string{bare}, "", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			write(test.file)
@@ -108,6 +108,16 @@ func TestUserAndPasswordReachMongoDBAsTheyAre(t *testing.T) {
 				t.Errorf("the URI has lost its host or database: %q, %q", uri.Hosts, uri.Database)
 			}
 		})
+	}
+}
+
+func TestAUserWithoutAPasswordAndAPasswordWithoutAUserAreRefused(t *testing.T) {
+	const bare = "MONGO_URI=mongodb://mongodb-proxy:27017/gvpocr"
+	for line, missing := range map[string]string{"MONGO_USERNAME=s3cret": "MONGO_PASSWORD: ", "MONGO_PASSWORD=s3cret": "MONGO_USERNAME: "} {
+		_, err := ocrworker.ConfigFromEnv(append(slices.Clone(minimal), bare, line))
+		if err == nil || !strings.HasPrefix(err.Error(), missing) || strings.Contains(err.Error(), "s3cret") {
+			t.Errorf("%s: %v", line, err)
+		}
 	}
 }
 

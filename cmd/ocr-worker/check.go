@@ -29,14 +29,16 @@ func checkCommand() *cobra.Command {
 		Use:   "check [NAME[:PORT]...]",
 		Short: "Say whether the main server can be used from here, and what is in the way",
 		Long: `check says for each service who resolved its name and to what, how long TCP took to connect, and whether what answers
-speaks the service's protocol: MongoDB hello and a login as the worker does it, over TLS where MONGO_URI or DIALER_TLS asks for
-it; NSQ identify and a clean close; nsqlookupd /ping and /lookup; HTTP; SMB negotiate. Addresses that servers hand out are
-tried as the worker would. Each endpoint is tried, once; one that answers in other words, or in none, is asked what it is.
+speaks the service's protocol: MongoDB hello, a login and a read of the jobs as the worker does them, over TLS where MONGO_URI or
+DIALER_TLS asks for it; NSQ identify and a clean close; nsqlookupd /ping and /lookup; HTTP; SMB negotiate. Addresses that servers
+hand out are tried as the worker would. Each endpoint is tried, once; one that answers in other words, or in none, is asked what
+it is.
 
 Without names it checks the services that the environment names: MONGO_URI, NSQD_ADDRESS, NSQLOOKUPD_ADDRESSES; if it names
-none, mongodb-proxy, nsqd-proxy and nsqlookupd-proxy at their usual ports. GVPOCR_SERVER_URL and SAMBA_HOST are checked too,
-but not counted: the worker does not use them yet, and they decide neither the verdict nor the exit code. What is named on
-the command line counts.
+none, mongodb-proxy, nsqd-proxy and nsqlookupd-proxy at their usual ports. It fails if one of these settings is missing and the
+worker would not start without it. GVPOCR_SERVER_URL and SAMBA_HOST are checked too, but not counted:
+the worker does not use them yet, and they decide neither the verdict nor the exit code. What is named on the command line is
+checked alone, and counts.
 
 The main server's services may be named without a port, and by their names on the main server. nsqd-proxy:4151 (nsqd's HTTP) and
 nsqlookupd-proxy:4160 (where nsqds register) are known as well.
@@ -45,7 +47,7 @@ It ends with 0 if all is well, and with 1 otherwise. No password is shown.
 
 With --watch it checks again every 2 s until it is interrupted: on a terminal the table is drawn anew; elsewhere each change is
 printed, with the time, the verdict and its cause, and nothing while all stays as it is. Its exit code is that of the last check.`,
-		Example: `  MAIN_SERVER_IP=172.12.0.132 ocr-worker check
+		Example: `  MAIN_SERVER_IP=172.12.0.132 ocr-worker check mongodb-proxy nsqd-proxy nsqlookupd-proxy
   docker exec gvpocr-worker-worker1-1 ocr-worker check
   ocr-worker check mongodb-proxy --json | jq .ok
   ocr-worker check --watch`,
@@ -89,7 +91,7 @@ func checkConfig(names []string) (check.Config, error) {
 	used, files := services.Of(worker), services.Files(os.Environ())
 	configured := slices.Concat(used, files)
 	if len(names) == 0 {
-		cfg.Services, cfg.Unused = used, files
+		cfg.Services, cfg.Unused, cfg.Missing = used, files, worker.Missing()
 	}
 	if len(names) == 0 && len(used) == 0 {
 		names = []string{"mongodb-proxy", "nsqd-proxy", "nsqlookupd-proxy"}

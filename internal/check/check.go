@@ -30,6 +30,7 @@ type Config struct {
 	Dialer   dialer.Config // as the worker's
 	Services []services.Service
 	Unused   []services.Service // are shown, and do not count: the worker does not use them yet
+	Missing  []string           // settings without which the worker does not start: each is a failure
 	MongoURI string             // whose user is to log in, and whose TLS holds for its hosts; empty means neither
 	NSQ      *nsq.Config        // TLS, secret and compression towards nsqd; nil = nsqdial's defaults
 	Topic    string             // that nsqlookupd is asked for
@@ -71,7 +72,7 @@ func Run(ctx context.Context, cfg Config) (Report, error) {
 	defer d.Close()
 	c.dialer = d
 
-	r := Report{Time: time.Now(), OK: true, Services: make([]Result, len(cfg.Services)+len(cfg.Unused)), Verdicts: []string{}}
+	r := Report{Time: time.Now(), Services: make([]Result, len(cfg.Services)+len(cfg.Unused)), Verdicts: []string{}}
 	var checks sync.WaitGroup
 	for i, s := range slices.Concat(cfg.Services, cfg.Unused) {
 		checks.Go(func() {
@@ -81,6 +82,8 @@ func Run(ctx context.Context, cfg Config) (Report, error) {
 	}
 	checks.Wait()
 	c.logIn(ctx, r.Services)
+	r.Missing = cfg.Missing
+	r.OK = len(r.Missing) == 0
 	for _, s := range r.Services {
 		r.OK = r.OK && (s.OK || s.Unused)
 	}

@@ -1,6 +1,7 @@
 package check
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"encoding/binary"
@@ -168,10 +169,13 @@ var (
 	errHelloRefused = errors.New("MongoDB refuses hello")
 )
 
-// authenticationFailed is MongoDB's code for a login that is refused.
-const authenticationFailed = 18
+// Codes of MongoDB's answers.
+const (
+	unauthorized         = 13 // to do that, or without a login
+	authenticationFailed = 18
+)
 
-// login logs in as the worker does, with its fallback to admin.
+// login logs in as the worker does, with its fallback to admin, and reads where it does.
 func (c *checker) login(ctx context.Context) Step {
 	s := Step{Name: Login}
 	uri, err := connstring.ParseAndValidate(c.cfg.MongoURI)
@@ -191,26 +195,30 @@ func (c *checker) login(ctx context.Context) Step {
 	refusal, refuses := errors.AsType[mongo.ServerError](err)
 	switch {
 	case err == nil && uri.Username == "":
-		s.OK, s.Text = true, "the worker's driver connects; MONGO_URI has no user, so nobody logs in"
+		s.OK, s.Text = true, "the worker's driver reads the jobs; MONGO_URI has no user, so nobody logs in"
 	case err == nil:
 		s.OK, s.Text = true, "user "+uri.Username+" is accepted"
 	case refuses && refusal.HasErrorCode(authenticationFailed):
 		s.Text = fmt.Sprintf("user %s is refused: the password is wrong, or the user lives in a database other than %s (authSource)",
 			uri.Username, strings.Join(authSources(uri), " and "))
+	case refuses && refusal.HasErrorCode(unauthorized) && uri.Username == "":
+		s.Text = "MongoDB asks for a login, and there is no user: put user:password@ into MONGO_URI, or set MONGO_USERNAME and MONGO_PASSWORD"
+	case refuses && refusal.HasErrorCode(unauthorized):
+		s.Text = fmt.Sprintf("user %s is accepted, and may not read the collection bulk_jobs of the database %s: it needs the role readWrite there",
+			uri.Username, databaseOf(uri))
 	default:
 		s.Text = err.Error()
 	}
 	return s
 }
 
+// databaseOf returns the database of the jobs.
+func databaseOf(uri *connstring.ConnString) string { return cmp.Or(uri.Database, "gvpocr") }
+
 // authSources are the databases in which the worker looks for its user.
 func authSources(uri *connstring.ConnString) []string {
 	if uri.AuthSourceSet {
 		return []string{uri.AuthSource}
 	}
-	database := uri.Database
-	if database == "" {
-		database = "gvpocr"
-	}
-	return slices.Compact([]string{database, "admin"})
+	return slices.Compact([]string{databaseOf(uri), "admin"})
 }
