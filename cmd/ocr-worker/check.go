@@ -3,10 +3,12 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/mattn/go-isatty"
@@ -88,20 +90,31 @@ func checkConfig(names []string) (check.Config, error) {
 		return check.Config{}, err
 	}
 	cfg := check.Config{Dialer: dial, MongoURI: worker.MongoURI, NSQ: worker.NSQ, Topic: batch.Topic}
-	used, files := services.Of(worker), services.Files(os.Environ())
+	used := services.Of(worker)
+	files, filesErr := services.Files(os.Environ())
 	configured := slices.Concat(used, files)
 	if len(names) == 0 {
 		cfg.Services, cfg.Unused, cfg.Missing = used, files, worker.Missing()
+		if filesErr != nil {
+			cfg.Notes = strings.Split(filesErr.Error(), "\n")
+		}
 	}
 	if len(names) == 0 && len(used) == 0 {
 		names = []string{"mongodb-proxy", "nsqd-proxy", "nsqlookupd-proxy"}
 	}
 	for _, name := range names {
-		s, ok := services.Named(name, configured)
-		if !ok {
-			return cfg, fmt.Errorf("%q: say which port, as in %s:27017; only the main server's services have a usual one", name, name)
+		named, err := services.Named(name, configured)
+		switch {
+		case errors.Is(err, services.ErrPort):
+			return cfg, fmt.Errorf("%q: say which port, as in %s:27017; %w", name, name, err)
+		case err != nil:
+			return cfg, fmt.Errorf("a name on the command line: %w; MONGO_URI and the like are read from the environment", err)
 		}
-		cfg.Services = append(cfg.Services, s)
+		for _, s := range named {
+			if !slices.Contains(cfg.Services, s) {
+				cfg.Services = append(cfg.Services, s)
+			}
+		}
 	}
 	if !slices.ContainsFunc(cfg.Services, func(s services.Service) bool { return s.Kind == services.MongoDB && slices.Contains(configured, s) }) {
 		cfg.MongoURI = "" // it leads to another MongoDB than those that are checked

@@ -30,8 +30,12 @@ this environment would do at its start. It ends with 1 if the dial would fail.`,
 		ValidArgsFunction: cobra.FixedCompletions([]cobra.Completion{"mongodb-proxy:27017", "nsqd-proxy:4150", "nsqlookupd-proxy:4161"}, cobra.ShellCompDirectiveNoFileComp),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			address := args[0]
-			if s, ok := services.Named(address, nil); ok {
-				address = s.Address // the port of a service of the main server may be left out
+			named, err := services.Named(address, nil)
+			switch {
+			case errors.Is(err, services.ErrAddress):
+				return err
+			case err == nil:
+				address = named[0].Address // the port of a service of the main server may be left out
 			}
 			workers, err := status.Find(cmd.Context(), id, false)
 			if errors.Is(err, status.ErrNone) && id == "" {

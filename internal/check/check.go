@@ -31,6 +31,7 @@ type Config struct {
 	Services []services.Service
 	Unused   []services.Service // are shown, and do not count: the worker does not use them yet
 	Missing  []string           // settings without which the worker does not start: each is a failure
+	Notes    []string           // what else is to be said of the settings
 	MongoURI string             // whose user is to log in, and whose TLS holds for its hosts; empty means neither
 	NSQ      *nsq.Config        // TLS, secret and compression towards nsqd; nil = nsqdial's defaults
 	Topic    string             // that nsqlookupd is asked for
@@ -88,6 +89,7 @@ func Run(ctx context.Context, cfg Config) (Report, error) {
 		r.OK = r.OK && (s.OK || s.Unused)
 	}
 	r.sayOnce()
+	r.Verdicts = append(r.Verdicts, cfg.Notes...)
 	r.Summary = r.summary()
 	return r, nil
 }
