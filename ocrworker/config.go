@@ -13,6 +13,7 @@ import (
 	"os"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -24,6 +25,7 @@ import (
 	"github.com/gvpocr/worker/ocrworker/ocr"
 	"github.com/gvpocr/worker/ocrworker/pages"
 	"github.com/gvpocr/worker/ocrworker/source"
+	"github.com/gvpocr/worker/resolve"
 )
 
 const (
@@ -227,11 +229,11 @@ func (v variables) check() error {
 	if v.LogFormat != "text" && v.LogFormat != "json" {
 		errs = append(errs, errors.New("LOG_FORMAT: not text or json"))
 	}
-	if _, _, err := net.SplitHostPort(v.NSQD); v.NSQD != "" && err != nil {
+	if v.NSQD != "" && !isAddress(v.NSQD) {
 		errs = append(errs, errors.New("NSQD_ADDRESS: not host:port"))
 	}
 	for _, address := range trimmed(v.Lookupds) {
-		if _, _, err := net.SplitHostPort(strings.TrimPrefix(address, "http://")); err != nil {
+		if authority, _, _ := strings.Cut(strings.TrimPrefix(address, "http://"), "/"); !isAddress(authority) {
 			errs = append(errs, errors.New("NSQLOOKUPD_ADDRESSES: not host:port, with http:// or without, and commas between"))
 		}
 	}
@@ -242,6 +244,13 @@ func (v variables) check() error {
 		errs = append(errs, errors.New("OCR_FILE_TIMEOUT: negative"))
 	}
 	return errors.Join(errs...)
+}
+
+// isAddress tells host:port from what could never be dialed, and would look like an outage for ever.
+func isAddress(text string) bool {
+	host, port, err := net.SplitHostPort(text)
+	n, portErr := strconv.ParseUint(port, 10, 16)
+	return err == nil && portErr == nil && n > 0 && resolve.IsHost(host)
 }
 
 func (v variables) level() (level slog.Level, err error) {

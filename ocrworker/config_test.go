@@ -169,9 +169,21 @@ func TestAllBadVariablesAreNamedAtOnceAndNoValueIsShown(t *testing.T) {
 	}
 }
 
+func TestAnAddressThatNobodyCanDialIsRefusedAndNotShown(t *testing.T) {
+	for _, value := range []string{":4150", "s3cret", "s3cret:nsq", "s3cret:0", "u@s3cret:4150", "s3 cret:4150"} {
+		for _, name := range []string{"NSQD_ADDRESS", "NSQLOOKUPD_ADDRESSES"} {
+			_, err := ocrworker.ConfigFromEnv(append(slices.Clone(minimal), name+"="+value))
+			if err == nil || !strings.HasPrefix(err.Error(), name+": not host:port") || strings.Contains(err.Error(), "cret") {
+				t.Errorf("%s=%s: %v", name, value, err)
+			}
+		}
+	}
+	configFrom(t, "NSQD_ADDRESS=[2001:db8::1]:4150", "NSQLOOKUPD_ADDRESSES=http://10.0.0.1:4161/,lookup_2:4161")
+}
+
 func TestABadMongoURIIsNamedAndNotShown(t *testing.T) {
 	for _, uri := range []string{
-		"s3cret", "mongodb://", "mongodb://u:s3cret", "mongodb://u:s3cret/gvpocr", "mongodb://u:s3@cret@h/db", "mongodb://u:s3%cret@h/db",
+		"s3cret", "mongodb://", "mongodb://u:s3cret@:27017/db", "mongodb://u:s3cret", "mongodb://u:s3cret/gvpocr", "mongodb://u:s3@cret@h/db", "mongodb://u:s3%cret@h/db",
 		"http://u:s3cret@h/db", "mongodb://u:s3cret@h/db?w=s3cret&journal=maybe",
 	} {
 		_, err := ocrworker.ConfigFromEnv(append(slices.Clone(minimal), "MONGO_URI="+uri))

@@ -128,7 +128,16 @@ func (c *checker) service(ctx context.Context, s services.Service) Result {
 	return r
 }
 
-var errNoEndpoint = errors.New("stands for no endpoint")
+var (
+	errNoEndpoint = errors.New("stands for no endpoint")
+	errMalformed  = errors.New("no address")
+)
+
+// malformedError is why an address is none. It is errMalformed.
+type malformedError struct{ error }
+
+func (e malformedError) Unwrap() error      { return e.error }
+func (malformedError) Is(target error) bool { return target == errMalformed }
 
 func (c *checker) resolve(ctx context.Context, r *Result) (resolve.Answer, bool) {
 	begin := time.Now()
@@ -139,7 +148,11 @@ func (c *checker) resolve(ctx context.Context, r *Result) (resolve.Answer, bool)
 		err = fmt.Errorf("%s %w", r.Address, errNoEndpoint)
 	}
 	if err != nil {
-		return e.Answer, r.add(failedStep(Resolve, "", withoutOperation(err)), begin)
+		err = withoutOperation(err)
+		if e.Verdict == "" && !errors.Is(err, errNoEndpoint) { // nobody was asked
+			err = malformedError{err}
+		}
+		return e.Answer, r.add(failedStep(Resolve, "", err), begin)
 	}
 	r.ResolvedBy, r.TTL, r.Stale = e.Answer.Source, e.Answer.TTL.Seconds(), e.Answer.Stale
 	var addrs []string

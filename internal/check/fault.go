@@ -23,6 +23,7 @@ const (
 	unresolved        // a name server does not answer
 	unknown           // nobody knows the name
 	nohost            // it leads to a host that does not exist
+	malformed         // it is no address, whoever resolves it
 	other
 )
 
@@ -47,6 +48,8 @@ func failedStep(name, target string, err error) Step {
 		s.fault, s.Text = unknown, err.Error()
 	case name == Resolve && missing(err) != "":
 		s.fault, s.Text = nohost, err.Error()
+	case errors.Is(err, errMalformed):
+		s.fault, s.Text = malformed, words(errors.Unwrap(err))
 	case errors.Is(err, errNoEndpoint):
 		s.Text = err.Error()
 	case name == Resolve:
