@@ -35,7 +35,7 @@ func (c *checker) advertised(ctx context.Context, r *Result, address string) {
 	what, failure, err := c.identify(ctx, r, addr, address)
 	switch {
 	case err != nil:
-		step.OK, step.fault, step.Text = false, other, fmt.Sprintf("connected to %s: %v", way, err)
+		step.OK, step.fault, step.Text = false, other, fmt.Sprintf("connected to %s: %s", way, words(err))
 	case failure != "":
 		step.OK, step.fault, step.Text = false, other, fmt.Sprintf("connected to %s: %s", way, failure)
 	default:

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/gvpocr/worker/internal/printable"
 	"github.com/gvpocr/worker/resolve"
 )
 
@@ -45,13 +46,13 @@ func failedStep(name, target string, err error) Step {
 	s := Step{Name: name, Target: target, fault: faultOf(err), cause: err}
 	switch {
 	case name == Resolve && (errors.Is(err, resolve.ErrNotFound) || errors.Is(err, resolve.ErrAbsent)):
-		s.fault, s.Text = unknown, err.Error()
+		s.fault, s.Text = unknown, words(err)
 	case name == Resolve && missing(err) != "":
-		s.fault, s.Text = nohost, err.Error()
+		s.fault, s.Text = nohost, words(err)
 	case errors.Is(err, errMalformed):
 		s.fault, s.Text = malformed, words(errors.Unwrap(err))
 	case errors.Is(err, errNoEndpoint):
-		s.Text = err.Error()
+		s.Text = words(err)
 	case name == Resolve:
 		s.fault, s.Text = unresolved, "a name server does not answer: "+words(err)
 	case s.fault == refused:
@@ -74,7 +75,7 @@ func missing(err error) string {
 	return ""
 }
 
-// words are an error's, without the ports of this machine, which differ from one check to the next.
+// words are an error's, fit to be shown, and without the ports of this machine, which differ from one check to the next.
 func words(err error) string {
 	text := err.Error()
 	if op, ok := errors.AsType[*net.OpError](err); ok && op.Source != nil && op.Err != nil {
@@ -84,7 +85,7 @@ func words(err error) string {
 		}
 		text = strings.ReplaceAll(text, op.Error(), why)
 	}
-	return text
+	return printable.Line(text)
 }
 
 // withoutOperation drops "explain NAME:", which Explain says and nobody asked for.

@@ -22,6 +22,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/x/mongo/driver/wiremessage"
 
 	"github.com/gvpocr/worker/ocrworker/jobs"
+	"github.com/gvpocr/worker/resolve"
 )
 
 // hello is MongoDB's answer to the command of that name, as far as it matters here.
@@ -93,7 +94,11 @@ func (l *line) speakMongoDB(ctx context.Context, address string, uri mongoURI, s
 			return err
 		}
 		s.add(Hello, h.String()+text, begin)
-		s.advertised = h.Hosts[:min(len(h.Hosts), maxTargets)]
+		for _, address := range h.Hosts {
+			if host, _, err := net.SplitHostPort(address); err == nil && resolve.IsHost(host) && len(s.advertised) < maxTargets {
+				s.advertised = append(s.advertised, address)
+			}
+		}
 		return nil
 	})
 }
@@ -207,7 +212,7 @@ func (c *checker) login(ctx context.Context) Step {
 		s.Text = fmt.Sprintf("user %s is accepted, and may not read the collection bulk_jobs of the database %s: it needs the role readWrite there",
 			uri.Username, databaseOf(uri))
 	default:
-		s.Text = err.Error()
+		s.Text = words(err)
 	}
 	return s
 }

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/gvpocr/worker/dialer"
+	"github.com/gvpocr/worker/internal/printable"
 	"github.com/gvpocr/worker/internal/services"
 )
 
@@ -139,7 +140,7 @@ func (s *Server) worker(ctx context.Context, ask bool) Worker {
 	}
 	if s.cfg.Paused != nil {
 		if err := s.cfg.Paused(); err != nil {
-			w.Paused = err.Error()
+			w.Paused = printable.Line(err.Error()) // it may be MongoDB that says it
 		}
 	}
 	stats := s.cfg.Dialer.Stats()
@@ -190,7 +191,7 @@ func (s *Service) answers(failure error) {
 	remembered := s.Reason
 	s.Reached, s.Reason = failure == nil, ""
 	if failure != nil {
-		s.Reason = failure.Error()
+		s.Reason = printable.Line(failure.Error())
 		if s.failed {
 			s.Reason = remembered
 		}
@@ -209,7 +210,7 @@ func (s *Service) remember(n dialer.NameStats) {
 		case e.State == dialer.Closed && (e.Open > 0 || !e.LastSuccess.IsZero() && !e.LastSuccess.Before(e.LastErrorAt)):
 			s.Reached = true
 		case e.LastError != nil && !s.Reached:
-			s.Reason, s.failed = fmt.Sprintf("%s: %v", e.Addr, e.LastError), true
+			s.Reason, s.failed = printable.Line(fmt.Sprintf("%s: %v", e.Addr, e.LastError)), true
 		}
 	}
 	if s.Reached {
