@@ -7,6 +7,7 @@ import (
 
 	"github.com/gvpocr/worker/dialer"
 	"github.com/gvpocr/worker/dialer/nsqdial"
+	"github.com/gvpocr/worker/internal/printable"
 	"github.com/gvpocr/worker/internal/services"
 )
 
@@ -35,7 +36,7 @@ func (g *Greeter) Greet(ctx context.Context, s services.Service) error {
 // shownError is an error with other words.
 type shownError struct{ error }
 
-func (e *shownError) Error() string { return words(e.error) }
+func (e *shownError) Error() string { return printable.Error(e.error) }
 func (e *shownError) Unwrap() error { return e.error }
 
 func (g *Greeter) greet(ctx context.Context, s services.Service) error {

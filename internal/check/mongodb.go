@@ -21,6 +21,7 @@ import (
 	"go.mongodb.org/mongo-driver/v2/x/mongo/driver/connstring"
 	"go.mongodb.org/mongo-driver/v2/x/mongo/driver/wiremessage"
 
+	"github.com/gvpocr/worker/internal/printable"
 	"github.com/gvpocr/worker/ocrworker/jobs"
 	"github.com/gvpocr/worker/resolve"
 )
@@ -212,7 +213,7 @@ func (c *checker) login(ctx context.Context) Step {
 		s.Text = fmt.Sprintf("user %s is accepted, and may not read the collection bulk_jobs of the database %s: it needs the role readWrite there",
 			uri.Username, databaseOf(uri))
 	default:
-		s.Text = words(err)
+		s.Text = printable.Error(err)
 	}
 	return s
 }

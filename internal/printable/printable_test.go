@@ -1,6 +1,9 @@
 package printable_test
 
 import (
+	"fmt"
+	"net"
+	"os"
 	"testing"
 
 	"github.com/gvpocr/worker/internal/printable"
@@ -18,5 +21,15 @@ func TestTextBecomesOneLineOfWhatCanBePrinted(t *testing.T) {
 		if got := printable.Line(text); got != want {
 			t.Errorf("%q: %q, want %q", text, got, want)
 		}
+	}
+}
+
+func TestAnErrorDoesNotNameThePortOfThisMachine(t *testing.T) {
+	err := fmt.Errorf("IDENTIFY: %w", &net.OpError{
+		Op: "read", Net: "tcp", Err: os.ErrDeadlineExceeded,
+		Source: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 43924}, Addr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 4150},
+	})
+	if got := printable.Error(err); got != "IDENTIFY: read: i/o timeout" {
+		t.Errorf("%q", got)
 	}
 }

@@ -41,8 +41,8 @@ type Server struct {
 	http    *http.Server
 	serving sync.WaitGroup
 
-	mu       sync.Mutex           // guards answered
-	answered map[string]time.Time // when a service, by its address, last did
+	mu    sync.Mutex       // guards asked
+	asked map[string]asked // what came of asking services, by their addresses
 }
 
 // Serve begins to answer. The error is that of the file system: there may be no temporary folder to write to.
@@ -54,7 +54,7 @@ func Serve(cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("status: %w", err)
 	}
-	s := &Server{cfg: cfg, since: time.Now(), answered: map[string]time.Time{}}
+	s := &Server{cfg: cfg, since: time.Now(), asked: map[string]asked{}}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /status", s.status)
 	mux.HandleFunc("GET /explain", s.explain)
@@ -134,68 +134,43 @@ func (s *Server) status(w http.ResponseWriter, r *http.Request) {
 
 func (s *Server) worker(ctx context.Context, ask bool) Worker {
 	w := Worker{ID: s.cfg.ID, Version: s.cfg.Version, PID: os.Getpid(), Since: s.since, Stopping: s.cfg.Stopping(), Asked: ask}
-	failures := make([]error, len(s.cfg.Services))
+	w.Services = s.remembered()
 	if ask {
-		failures = s.greet(ctx)
-	}
-	if s.cfg.Paused != nil {
-		if err := s.cfg.Paused(); err != nil {
-			w.Paused = printable.Line(err.Error()) // it may be MongoDB that says it
-		}
-	}
-	stats := s.cfg.Dialer.Stats()
-	for i, service := range s.cfg.Services {
-		state := Service{Service: service, Reason: "not resolved yet"}
-		if j := slices.IndexFunc(stats.Names, func(n dialer.NameStats) bool { return n.Name == service.Address }); j >= 0 {
-			state.remember(stats.Names[j])
-		}
-		if ask {
-			state.answers(failures[i])
-		}
+		before, failures := w.Services, s.greet(ctx)
+		w.Services = s.remembered()
 		s.mu.Lock()
-		if at := s.answered[service.Address]; at.After(state.LastReached) {
-			state.LastReached = at
+		for i := range w.Services {
+			record := s.asked[w.Services[i].Address]
+			record.note(before[i], w.Services[i], failures[i])
+			s.asked[w.Services[i].Address] = record
 		}
 		s.mu.Unlock()
-		w.Services = append(w.Services, state)
+	}
+	s.mu.Lock()
+	for i := range w.Services {
+		s.asked[w.Services[i].Address].apply(&w.Services[i], ask)
+	}
+	s.mu.Unlock()
+	if s.cfg.Paused != nil {
+		if err := s.cfg.Paused(); err != nil {
+			w.Paused = printable.Error(err)
+		}
 	}
 	return w
 }
 
-// greet asks all services now, side by side, and returns the error of each.
-func (s *Server) greet(ctx context.Context) []error {
-	ctx, cancel := context.WithTimeoutCause(ctx, greetTimeout, fmt.Errorf("no answer within %v", greetTimeout))
-	defer cancel()
-	failures := make([]error, len(s.cfg.Services))
-	var questions sync.WaitGroup
-	for i, service := range s.cfg.Services {
-		questions.Go(func() {
-			err := s.cfg.Greet(ctx, service)
-			if err != nil && ctx.Err() != nil {
-				err = context.Cause(ctx)
-			}
-			failures[i] = err
-			if err == nil {
-				s.mu.Lock()
-				defer s.mu.Unlock()
-				s.answered[service.Address] = time.Now()
-			}
-		})
-	}
-	questions.Wait()
-	return failures
-}
-
-// answers takes over what came of asking now. Why a dial failed the dialer knows better than the time that ran out.
-func (s *Service) answers(failure error) {
-	remembered := s.Reason
-	s.Reached, s.Reason = failure == nil, ""
-	if failure != nil {
-		s.Reason = printable.Line(failure.Error())
-		if s.failed {
-			s.Reason = remembered
+// remembered returns the services as the dialer knows them.
+func (s *Server) remembered() []Service {
+	stats := s.cfg.Dialer.Stats()
+	var list []Service
+	for _, service := range s.cfg.Services {
+		state := Service{Service: service, Reason: "not resolved yet"}
+		if j := slices.IndexFunc(stats.Names, func(n dialer.NameStats) bool { return n.Name == service.Address }); j >= 0 {
+			state.remember(stats.Names[j])
 		}
+		list = append(list, state)
 	}
+	return list
 }
 
 // remember takes over what the dialer knows of the service: how it was when it was last dialed.
@@ -210,7 +185,7 @@ func (s *Service) remember(n dialer.NameStats) {
 		case e.State == dialer.Closed && (e.Open > 0 || !e.LastSuccess.IsZero() && !e.LastSuccess.Before(e.LastErrorAt)):
 			s.Reached = true
 		case e.LastError != nil && !s.Reached:
-			s.Reason, s.failed = printable.Line(fmt.Sprintf("%s: %v", e.Addr, e.LastError)), true
+			s.Reason, s.failed = fmt.Sprintf("%s: %s", e.Addr, printable.Error(e.LastError)), true
 		}
 	}
 	if s.Reached {

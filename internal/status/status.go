@@ -35,7 +35,7 @@ type Service struct {
 	services.Service
 	Reached     bool      `json:"reached"`               // it answered now; or, if nobody asked, when it was last dialed
 	Reason      string    `json:"reason,omitempty"`      // why it is not reached
-	LastReached time.Time `json:"last_reached,omitzero"` // the last dial of it, or question to it, that succeeded
+	LastReached time.Time `json:"last_reached,omitzero"` // the last question to it that was answered, or, if nobody asks, dial of it that succeeded
 	Open        int       `json:"open"`                  // connections to it
 
 	failed bool // Reason is why the last dial failed
@@ -48,6 +48,8 @@ func (s Service) Text(asked bool) string {
 		ago = fmt.Sprintf("%v ago", time.Since(s.LastReached).Round(time.Second))
 	}
 	switch {
+	case !s.Reached && asked && s.LastReached.IsZero():
+		return "not reached: " + s.Reason // it may have answered the worker all the time, and nobody has asked
 	case !s.Reached:
 		return fmt.Sprintf("not reached: %s (last reached: %s)", s.Reason, ago)
 	case asked:

@@ -157,8 +157,21 @@ func TestAWorkerThatIsAskedWhetherItIsReadyAsksItsServices(t *testing.T) {
 
 	// It can be dialed, and is of no use.
 	answer.Store("it is frozen")
-	if w := ask(); w.Ready() || w.Services[0].Text(true) != "not reached: it is frozen (last reached: 0s ago)" || !w.Services[0].LastReached.After(well.Since) {
+	answered := well.Services[0].LastReached
+	if w := ask(); w.Ready() || w.Services[0].Text(true) != "not reached: it is frozen (last reached: 0s ago)" || !w.Services[0].LastReached.Equal(answered) {
 		t.Errorf("frozen: %+v, %q", w, w.Services[0].Text(true))
+	}
+	conn, err := d.DialContext(t.Context(), "tcp", "nsqd-proxy:4150")
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn.Close()
+	if s := find(t, "one")[0].Services[0]; s.Reached || s.Reason != "it is frozen" || !s.LastReached.Equal(answered) {
+		t.Errorf("a connection is taken for an answer: %+v", s)
+	}
+	answer.Store("")
+	if w := ask(); !w.Ready() || !w.Services[0].LastReached.After(answered) {
+		t.Errorf("it answers again: %+v", w)
 	}
 
 	l.Close()
@@ -177,7 +190,7 @@ func TestAServiceThatDoesNotAnswerHoldsUpNobodyForLong(t *testing.T) {
 		return ctx.Err()
 	})
 	workers, err := status.Find(t.Context(), "one", true)
-	if err != nil || workers[0].Services[0].Text(true) != "not reached: no answer within 2s (last reached: never)" {
+	if err != nil || workers[0].Services[0].Text(true) != "not reached: no answer within 2s" {
 		t.Errorf("%+v, %v", workers, err)
 	}
 	if now := find(t, "one")[0]; now.Asked {
