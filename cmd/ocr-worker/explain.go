@@ -41,17 +41,18 @@ this environment would do at its start. It ends with 1 if the dial would fail.`,
 			if errors.Is(err, status.ErrNone) && id == "" {
 				return explainHere(cmd, address)
 			}
-			if err != nil {
-				return err
-			}
 			fails := false
 			for _, w := range workers {
-				e, err := w.Explain(cmd.Context(), address)
-				if err != nil {
-					return fmt.Errorf("worker %s: %w", w.ID, err)
+				e, explainErr := w.Explain(cmd.Context(), address)
+				if explainErr != nil {
+					err = errors.Join(err, fmt.Errorf("worker %s: %w", w.ID, explainErr))
+					continue
 				}
 				fmt.Fprintf(cmd.OutOrStdout(), "worker %s: %s", w.ID, e.Text)
 				fails = fails || e.Fails
+			}
+			if err != nil {
+				return err
 			}
 			return failed(fails)
 		},

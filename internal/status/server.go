@@ -3,7 +3,6 @@ package status
 import (
 	"context"
 	"crypto/rand"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -47,9 +46,9 @@ type Server struct {
 
 // Serve begins to answer. The error is that of the file system: there may be no temporary folder to write to.
 func Serve(cfg Config) (*Server, error) {
-	listener, err := listen(folder())
+	listener, err := listen(folder(), cfg.ID)
 	if errors.Is(err, fs.ErrNotExist) {
-		listener, err = listen(folder()) // another worker has ended and removed the folder, which was empty, in between
+		listener, err = listen(folder(), cfg.ID) // another worker has ended and removed the folder, which was empty, in between
 	}
 	if err != nil {
 		return nil, fmt.Errorf("status: %w", err)
@@ -65,14 +64,14 @@ func Serve(cfg Config) (*Server, error) {
 	return s, nil
 }
 
-func listen(dir string) (net.Listener, error) {
+func listen(dir, id string) (net.Listener, error) {
 	if err := makeFolder(dir); err != nil {
 		return nil, err
 	}
 	sweep(dir)
 	var random [4]byte
 	rand.Read(random[:]) // never fails
-	return net.Listen("unix", filepath.Join(dir, fmt.Sprintf("%d-%s.sock", os.Getpid(), hex.EncodeToString(random[:]))))
+	return net.Listen("unix", filepath.Join(dir, socketName(os.Getpid(), id, random)))
 }
 
 // Close stops answering, removes the socket and waits. A second Close does nothing.

@@ -9,9 +9,11 @@ package status
 
 import (
 	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/gvpocr/worker/dialer"
@@ -96,8 +98,25 @@ func Explain(e dialer.Explanation, err error) Explanation {
 // longestPath is what fits into a socket's address on every system: 104 bytes with a NUL on macOS and the BSDs.
 const longestPath = 103
 
-// longestName is the longest name of a socket within its folder.
-const longestName = len("4294967295-01234567.sock")
+// longestName is the longest name of a socket within its folder: process, worker, random.
+const longestName = len("4294967295-01234567-01234567.sock")
+
+// socketName names a worker's socket. A worker that does not answer is told by it from the one that is asked for.
+func socketName(pid int, id string, random [4]byte) string {
+	return fmt.Sprintf("%d-%s-%x.sock", pid, mark(id), random)
+}
+
+// mark stands for a worker's id, which may hold anything, in the name of its socket.
+func mark(id string) string {
+	sum := sha256.Sum256([]byte(id))
+	return hex.EncodeToString(sum[:4])
+}
+
+// mayBe reports whether the socket of that name may be the worker's with that id. Names without a mark may be anybody's.
+func mayBe(socket, id string) bool {
+	parts := strings.Split(socket, "-")
+	return id == "" || len(parts) != 3 || parts[1] == mark(id)
+}
 
 // folder is where the sockets of this user's workers are, the same for all processes that share a temporary folder.
 func folder() string {

@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -317,5 +318,42 @@ func TestAWorkerThatTakesNoTasksIsNotReadyAndSaysWhy(t *testing.T) {
 	paused = errors.New("MongoDB is away: the user is refused")
 	if w := find(t, "one")[0]; w.Ready() || w.Paused != "MongoDB is away: the user is refused" {
 		t.Errorf("paused: %+v", w.Worker)
+	}
+}
+
+// One that is frozen must not decide of another, and its socket says whose it is.
+func TestAWorkerThatDoesNotAnswerIsNotTakenForAnother(t *testing.T) {
+	dir := shortTemp(t)
+	serve(t, "one", "127.0.0.1:1")
+	folders, err := filepath.Glob(filepath.Join(dir, "ocr-worker-*"))
+	if err != nil || len(folders) != 1 {
+		t.Fatal(folders, err)
+	}
+	before, err := filepath.Glob(filepath.Join(folders[0], "*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	two, _ := serve(t, "two", "127.0.0.1:1")
+	after, err := filepath.Glob(filepath.Join(folders[0], "*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := slices.DeleteFunc(after, func(path string) bool { return slices.Contains(before, path) })[0]
+	if err := two.Close(); err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("unix", path) // and nobody accepts
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	if named := find(t, "one"); len(named) != 1 || named[0].ID != "one" {
+		t.Errorf("%+v", named)
+	}
+	if all, err := status.Find(t.Context(), "", false); len(all) != 1 || err == nil || !strings.Contains(err.Error(), "a worker does not answer") {
+		t.Errorf("of all: %+v, %v", all, err)
+	}
+	if none, err := status.Find(t.Context(), "two", false); len(none) != 0 || err == nil || errors.Is(err, status.ErrNone) {
+		t.Errorf("the frozen one: %+v, %v", none, err)
 	}
 }
