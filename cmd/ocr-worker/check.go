@@ -148,8 +148,9 @@ func (p reportPrinter) print(r check.Report) error {
 		return encoder.Encode(r)
 	}
 	width, terminal := p.terminal()
-	check.Table{Color: terminal && os.Getenv("NO_COLOR") == "", Width: width}.Write(p.out, r)
-	return nil
+	return printed(p.out, func(w io.Writer) {
+		check.Table{Color: terminal && os.Getenv("NO_COLOR") == "", Width: width}.Write(w, r)
+	})
 }
 
 // watchChecks checks until ctx ends, and returns what the last check said.
@@ -171,7 +172,7 @@ func watchChecks(ctx context.Context, cfg check.Config, p *reportPrinter) error 
 			fmt.Fprintf(p.out, "\x1b[H\x1b[2J%s, every %v; interrupt to end\n\n", report.Time.Format(time.TimeOnly), watchEvery)
 			err = p.print(report)
 		default:
-			check.WriteChange(p.out, last, report)
+			err = printed(p.out, func(w io.Writer) { check.WriteChange(w, last, report) })
 		}
 		if err != nil {
 			return err

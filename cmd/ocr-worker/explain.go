@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 
 	"github.com/spf13/cobra"
@@ -48,7 +49,7 @@ this environment would do at its start. It ends with 1 if the dial would fail.`,
 					err = errors.Join(err, fmt.Errorf("worker %s: %w", w.ID, explainErr))
 					continue
 				}
-				fmt.Fprintf(cmd.OutOrStdout(), "worker %s: %s", w.ID, e.Text)
+				err = errors.Join(err, printed(cmd.OutOrStdout(), func(out io.Writer) { fmt.Fprintf(out, "worker %s: %s", w.ID, e.Text) }))
 				fails = fails || e.Fails
 			}
 			if err != nil {
@@ -75,7 +76,9 @@ func explainHere(cmd *cobra.Command, address string) error {
 	ctx, cancel := context.WithTimeout(cmd.Context(), status.ExplainTimeout)
 	defer cancel()
 	e := status.Explain(d.Explain(ctx, address))
-	fmt.Fprint(cmd.OutOrStdout(), e.Text)
+	if err := printed(cmd.OutOrStdout(), func(out io.Writer) { fmt.Fprint(out, e.Text) }); err != nil {
+		return err
+	}
 	return failed(e.Fails)
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -45,9 +46,12 @@ readiness probe.`,
 					return err
 				}
 			} else {
-				for _, w := range workers {
-					printWorker(out, w.Worker)
-				}
+				writeErr := printed(out, func(out io.Writer) {
+					for _, w := range workers {
+						printWorker(out, w.Worker)
+					}
+				})
+				err = errors.Join(err, writeErr)
 			}
 			switch {
 			case err != nil:
