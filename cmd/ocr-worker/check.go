@@ -156,7 +156,18 @@ func (p reportPrinter) print(r check.Report) error {
 // watchChecks checks until ctx ends, and returns what the last check said.
 func watchChecks(ctx context.Context, cfg check.Config, p *reportPrinter) error {
 	_, terminal := p.terminal()
+	terminal = terminal && !p.json
 	var last *check.Report
+	if terminal {
+		// The other screen has no history that a table taller than the window would fill. What was said last stays on this one.
+		fmt.Fprint(p.out, "\x1b[?1049h")
+		defer func() {
+			fmt.Fprint(p.out, "\x1b[?1049l")
+			if last != nil {
+				_ = p.print(*last) // the watch has ended, and says how by its exit code
+			}
+		}()
+	}
 	for {
 		report, err := check.Run(ctx, cfg)
 		if ctx.Err() != nil {

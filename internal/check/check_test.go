@@ -234,6 +234,17 @@ func TestTheTableWrapsToATerminal(t *testing.T) {
 	if !strings.Contains(b.String(), "\x1b[31mFAILED\x1b[0m") {
 		t.Errorf("no color:\n%q", b.String())
 	}
+	b.Reset()
+	check.Table{Width: 40}.Write(&b, report)
+	rows, _, _ := strings.Cut(b.String(), "\n\n")
+	for line := range strings.SplitSeq(rows, "\n") {
+		if len(line) > 40 {
+			t.Errorf("%d bytes where 40 have room: %q", len(line), line)
+		}
+	}
+	if !strings.HasPrefix(rows, "service:1\n  resolve ok, ") || !strings.Contains(strings.Join(strings.Fields(rows), " "), "stands in front of a dead service") {
+		t.Errorf("narrow:\n%s", rows)
+	}
 }
 
 // A terminal would take it for colors, or for another row of the table.
