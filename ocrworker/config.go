@@ -13,6 +13,7 @@ import (
 	"os"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -24,6 +25,7 @@ import (
 	"github.com/gvpocr/worker/ocrworker/ocr"
 	"github.com/gvpocr/worker/ocrworker/pages"
 	"github.com/gvpocr/worker/ocrworker/source"
+	"github.com/gvpocr/worker/resolve"
 )
 
 const (
@@ -66,10 +68,8 @@ func (c Config) withDefaults() (Config, error) {
 	switch {
 	case c.Dialer == nil:
 		return c, errors.New("worker: Dialer is nil")
-	case c.MongoURI == "":
-		return c, errors.New("worker: MONGO_URI is not set")
-	case c.NSQD == "" && len(c.Lookupds) == 0:
-		return c, errors.New("worker: neither NSQLOOKUPD_ADDRESSES nor NSQD_ADDRESS is set")
+	case len(c.Missing()) > 0:
+		return c, fmt.Errorf("worker: %s", strings.Join(c.Missing(), ", and "))
 	case len(c.Engines) == 0:
 		return c, errors.New("worker: no provider is on; set TESSERACT_ENABLED=true")
 	case c.Concurrency < 0:
@@ -99,6 +99,18 @@ func (c Config) withDefaults() (Config, error) {
 	c.FileTimeout = cmp.Or(c.FileTimeout, 14*time.Minute)
 	c.ShutdownTimeout = max(cmp.Or(c.ShutdownTimeout, 8*time.Second), 0)
 	return c, nil
+}
+
+// Missing says which services the configuration must name, and does not: "MONGO_URI is not set". Without them New fails.
+func (c Config) Missing() []string {
+	var missing []string
+	if c.MongoURI == "" {
+		missing = append(missing, "MONGO_URI is not set")
+	}
+	if c.NSQD == "" && len(c.Lookupds) == 0 {
+		missing = append(missing, "neither NSQLOOKUPD_ADDRESSES nor NSQD_ADDRESS is set")
+	}
+	return missing
 }
 
 func (c Config) nsqds() []string {
@@ -217,11 +229,11 @@ func (v variables) check() error {
 	if v.LogFormat != "text" && v.LogFormat != "json" {
 		errs = append(errs, errors.New("LOG_FORMAT: not text or json"))
 	}
-	if _, _, err := net.SplitHostPort(v.NSQD); v.NSQD != "" && err != nil {
+	if v.NSQD != "" && !isAddress(v.NSQD) {
 		errs = append(errs, errors.New("NSQD_ADDRESS: not host:port"))
 	}
 	for _, address := range trimmed(v.Lookupds) {
-		if _, _, err := net.SplitHostPort(strings.TrimPrefix(address, "http://")); err != nil {
+		if authority, _, _ := strings.Cut(strings.TrimPrefix(address, "http://"), "/"); !isAddress(authority) {
 			errs = append(errs, errors.New("NSQLOOKUPD_ADDRESSES: not host:port, with http:// or without, and commas between"))
 		}
 	}
@@ -232,6 +244,13 @@ func (v variables) check() error {
 		errs = append(errs, errors.New("OCR_FILE_TIMEOUT: negative"))
 	}
 	return errors.Join(errs...)
+}
+
+// isAddress tells host:port from what could never be dialed, and would look like an outage for ever.
+func isAddress(text string) bool {
+	host, port, err := net.SplitHostPort(text)
+	n, portErr := strconv.ParseUint(port, 10, 16)
+	return err == nil && portErr == nil && n > 0 && resolve.IsHost(host)
 }
 
 func (v variables) level() (level slog.Level, err error) {
@@ -264,7 +283,13 @@ func (v variables) mongoURI() (string, error) {
 	uri := v.MongoURI
 	scheme, rest, ok := strings.Cut(uri, "://")
 	authority, _, _ := strings.Cut(rest, "/")
-	if ok && v.MongoUser != "" && !strings.Contains(authority, "@") {
+	bare := ok && !strings.Contains(authority, "@")
+	switch {
+	case bare && v.MongoUser == "" && v.MongoPassword != "":
+		return "", errors.New("MONGO_USERNAME: MONGO_PASSWORD is set and this is not, nor has MONGO_URI a user")
+	case bare && v.MongoUser != "" && v.MongoPassword == "":
+		return "", errors.New("MONGO_PASSWORD: MONGO_USERNAME is set and this is not (MONGO_PASSWORD_FILE may name a file instead)")
+	case bare && v.MongoUser != "":
 		user, err := credential("MONGO_USERNAME", v.MongoUser)
 		password, passwordErr := credential("MONGO_PASSWORD", v.MongoPassword)
 		if err := errors.Join(err, passwordErr); err != nil {

@@ -93,7 +93,7 @@ func TestUserAndPasswordReachMongoDBAsTheyAre(t *testing.T) {
 		"a plus is a plus":             {"", []string{bare, "MONGO_USERNAME=u", "MONGO_PASSWORD=a+b%40"}, "u", "a+b@"},
 		"punctuation":                  {"", []string{bare, "MONGO_USERNAME=u", "MONGO_PASSWORD=" + punctuation}, "u", punctuation},
 		"in a file":                    {"gvp@123\n", []string{bare, "MONGO_USERNAME=u", "MONGO_PASSWORD_FILE=" + secret}, "u", "gvp@123"},
-		"no user":                      {"", []string{bare, "MONGO_PASSWORD=p"}, "", ""},
+		"no user":                      {"", []string{bare}, "", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			write(test.file)
@@ -108,6 +108,16 @@ func TestUserAndPasswordReachMongoDBAsTheyAre(t *testing.T) {
 				t.Errorf("the URI has lost its host or database: %q, %q", uri.Hosts, uri.Database)
 			}
 		})
+	}
+}
+
+func TestAUserWithoutAPasswordAndAPasswordWithoutAUserAreRefused(t *testing.T) {
+	const bare = "MONGO_URI=mongodb://mongodb-proxy:27017/gvpocr"
+	for line, missing := range map[string]string{"MONGO_USERNAME=s3cret": "MONGO_PASSWORD: ", "MONGO_PASSWORD=s3cret": "MONGO_USERNAME: "} {
+		_, err := ocrworker.ConfigFromEnv(append(slices.Clone(minimal), bare, line))
+		if err == nil || !strings.HasPrefix(err.Error(), missing) || strings.Contains(err.Error(), "s3cret") {
+			t.Errorf("%s: %v", line, err)
+		}
 	}
 }
 
@@ -159,9 +169,21 @@ func TestAllBadVariablesAreNamedAtOnceAndNoValueIsShown(t *testing.T) {
 	}
 }
 
+func TestAnAddressThatNobodyCanDialIsRefusedAndNotShown(t *testing.T) {
+	for _, value := range []string{":4150", "s3cret", "s3cret:nsq", "s3cret:0", "u@s3cret:4150", "s3 cret:4150"} {
+		for _, name := range []string{"NSQD_ADDRESS", "NSQLOOKUPD_ADDRESSES"} {
+			_, err := ocrworker.ConfigFromEnv(append(slices.Clone(minimal), name+"="+value))
+			if err == nil || !strings.HasPrefix(err.Error(), name+": not host:port") || strings.Contains(err.Error(), "cret") {
+				t.Errorf("%s=%s: %v", name, value, err)
+			}
+		}
+	}
+	configFrom(t, "NSQD_ADDRESS=[2001:db8::1]:4150", "NSQLOOKUPD_ADDRESSES=http://10.0.0.1:4161/,lookup_2:4161")
+}
+
 func TestABadMongoURIIsNamedAndNotShown(t *testing.T) {
 	for _, uri := range []string{
-		"s3cret", "mongodb://", "mongodb://u:s3cret", "mongodb://u:s3cret/gvpocr", "mongodb://u:s3@cret@h/db", "mongodb://u:s3%cret@h/db",
+		"s3cret", "mongodb://", "mongodb://u:s3cret@:27017/db", "mongodb://u:s3cret", "mongodb://u:s3cret/gvpocr", "mongodb://u:s3@cret@h/db", "mongodb://u:s3%cret@h/db",
 		"http://u:s3cret@h/db", "mongodb://u:s3cret@h/db?w=s3cret&journal=maybe",
 	} {
 		_, err := ocrworker.ConfigFromEnv(append(slices.Clone(minimal), "MONGO_URI="+uri))

@@ -146,6 +146,17 @@ func (g *gate) awayError() error {
 	return &errAway{g.name, g.reason}
 }
 
+// away returns why the gate is closed, as an *errAway, or nil if it lets operations through.
+func (g *gate) away() error {
+	g.mu.Lock()
+	closed := g.state == gateClosed
+	g.mu.Unlock()
+	if !closed {
+		return nil
+	}
+	return g.awayError()
+}
+
 // ended takes the end of an operation. One that is not telling leaves the gate as it is.
 func (g *gate) ended(generation uint64, telling bool, err error) {
 	now := time.Now()

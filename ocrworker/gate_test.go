@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -422,4 +423,30 @@ func TestFailuresCountAgainstAnOperationOnlyIfOthersWereAnsweredInBetween(t *tes
 			}
 		}
 	})
+}
+
+func TestAClosedGateSaysWhyAndAnOpenOneNothing(t *testing.T) {
+	testGate(t, func(g *gateTest) {
+		if err := g.gate.away(); err != nil {
+			t.Errorf("open: %v", err)
+		}
+		g.goOut()
+		if err := g.gate.away(); !errors.Is(err, errOut) || !isAway(err) {
+			t.Errorf("closed: %v", err)
+		}
+		g.set(false)
+		g.after(5 * time.Second)
+		if err := g.gate.away(); err != nil {
+			t.Errorf("it is back: %v", err)
+		}
+	})
+}
+
+// Nothing is known yet of MongoDB: a new worker is not ready before it has answered.
+func TestAWorkerThatHasAskedNothingYetIsPaused(t *testing.T) {
+	w := &Worker{cfg: Config{Concurrency: 1}}
+	w.mongo = w.mongoGate()
+	if err := w.Paused(); !errors.Is(err, errNotAsked) || !strings.Contains(err.Error(), "MongoDB is away") {
+		t.Errorf("%v", err)
+	}
 }

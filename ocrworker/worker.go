@@ -86,6 +86,10 @@ func (w *Worker) Run(ctx context.Context) error {
 	return nil
 }
 
+// Paused returns why the worker takes no tasks: MongoDB is away, refuses its user, or was not asked yet. It returns nil
+// while tasks are taken. It asks nothing now, and may be called at any time, also before Run.
+func (w *Worker) Paused() error { return w.mongo.away() }
+
 // closeTimeout is how long a cancelled handler may take: one that waits for the kernel to read from a share that hangs
 // can't be ended.
 const closeTimeout = time.Second

@@ -141,6 +141,15 @@ func checkPort(port string) error {
 	return nil
 }
 
+// IsHost reports whether s, without a port, is an IP address or a host name as a target may hold one: what DNS and
+// container names use. Text from elsewhere that is to be dialed, or shown, can be told by it from what is none.
+func IsHost(s string) bool {
+	if ip, err := netip.ParseAddr(s); err == nil {
+		return ip.Zone() == "" || checkHostName(ip.Zone()) == nil // a zone may hold anything
+	}
+	return checkHostName(s) == nil
+}
+
 // checkHostName allows what DNS and container names use. It is stricter than DNS, which allows any byte: a stray
 // blank, slash or at sign is a mistake that should not wait for a lookup to fail.
 func checkHostName(host string) error {

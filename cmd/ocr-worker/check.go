@@ -3,10 +3,12 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/mattn/go-isatty"
@@ -29,14 +31,16 @@ func checkCommand() *cobra.Command {
 		Use:   "check [NAME[:PORT]...]",
 		Short: "Say whether the main server can be used from here, and what is in the way",
 		Long: `check says for each service who resolved its name and to what, how long TCP took to connect, and whether what answers
-speaks the service's protocol: MongoDB hello and a login as the worker does it, over TLS where MONGO_URI or DIALER_TLS asks for
-it; NSQ identify and a clean close; nsqlookupd /ping and /lookup; HTTP; SMB negotiate. Addresses that servers hand out are
-tried as the worker would. Each endpoint is tried, once; one that answers in other words, or in none, is asked what it is.
+speaks the service's protocol: MongoDB hello, a login and a read of the jobs as the worker does them, over TLS where MONGO_URI or
+DIALER_TLS asks for it; NSQ identify and a clean close; nsqlookupd /ping and /lookup; HTTP; SMB negotiate. Addresses that servers
+hand out are tried as the worker would. Each endpoint is tried, once; one that answers in other words, or in none, is asked what
+it is.
 
 Without names it checks the services that the environment names: MONGO_URI, NSQD_ADDRESS, NSQLOOKUPD_ADDRESSES; if it names
-none, mongodb-proxy, nsqd-proxy and nsqlookupd-proxy at their usual ports. GVPOCR_SERVER_URL and SAMBA_HOST are checked too,
-but not counted: the worker does not use them yet, and they decide neither the verdict nor the exit code. What is named on
-the command line counts.
+none, mongodb-proxy, nsqd-proxy and nsqlookupd-proxy at their usual ports. It fails if one of these settings is missing and the
+worker would not start without it. GVPOCR_SERVER_URL and SAMBA_HOST are checked too, but not counted:
+the worker does not use them yet, and they decide neither the verdict nor the exit code. What is named on the command line is
+checked alone, and counts.
 
 The main server's services may be named without a port, and by their names on the main server. nsqd-proxy:4151 (nsqd's HTTP) and
 nsqlookupd-proxy:4160 (where nsqds register) are known as well.
@@ -45,7 +49,7 @@ It ends with 0 if all is well, and with 1 otherwise. No password is shown.
 
 With --watch it checks again every 2 s until it is interrupted: on a terminal the table is drawn anew; elsewhere each change is
 printed, with the time, the verdict and its cause, and nothing while all stays as it is. Its exit code is that of the last check.`,
-		Example: `  MAIN_SERVER_IP=172.12.0.132 ocr-worker check
+		Example: `  MAIN_SERVER_IP=172.12.0.132 ocr-worker check mongodb-proxy nsqd-proxy nsqlookupd-proxy
   docker exec gvpocr-worker-worker1-1 ocr-worker check
   ocr-worker check mongodb-proxy --json | jq .ok
   ocr-worker check --watch`,
@@ -86,20 +90,31 @@ func checkConfig(names []string) (check.Config, error) {
 		return check.Config{}, err
 	}
 	cfg := check.Config{Dialer: dial, MongoURI: worker.MongoURI, NSQ: worker.NSQ, Topic: batch.Topic}
-	used, files := services.Of(worker), services.Files(os.Environ())
+	used := services.Of(worker)
+	files, filesErr := services.Files(os.Environ())
 	configured := slices.Concat(used, files)
 	if len(names) == 0 {
-		cfg.Services, cfg.Unused = used, files
+		cfg.Services, cfg.Unused, cfg.Missing = used, files, worker.Missing()
+		if filesErr != nil {
+			cfg.Notes = strings.Split(filesErr.Error(), "\n")
+		}
 	}
 	if len(names) == 0 && len(used) == 0 {
 		names = []string{"mongodb-proxy", "nsqd-proxy", "nsqlookupd-proxy"}
 	}
 	for _, name := range names {
-		s, ok := services.Named(name, configured)
-		if !ok {
-			return cfg, fmt.Errorf("%q: say which port, as in %s:27017; only the main server's services have a usual one", name, name)
+		named, err := services.Named(name, configured)
+		switch {
+		case errors.Is(err, services.ErrPort):
+			return cfg, fmt.Errorf("%q: say which port, as in %s:27017; %w", name, name, err)
+		case err != nil:
+			return cfg, fmt.Errorf("a name on the command line: %w; MONGO_URI and the like are read from the environment", err)
 		}
-		cfg.Services = append(cfg.Services, s)
+		for _, s := range named {
+			if !slices.Contains(cfg.Services, s) {
+				cfg.Services = append(cfg.Services, s)
+			}
+		}
 	}
 	if !slices.ContainsFunc(cfg.Services, func(s services.Service) bool { return s.Kind == services.MongoDB && slices.Contains(configured, s) }) {
 		cfg.MongoURI = "" // it leads to another MongoDB than those that are checked
@@ -133,14 +148,26 @@ func (p reportPrinter) print(r check.Report) error {
 		return encoder.Encode(r)
 	}
 	width, terminal := p.terminal()
-	check.Table{Color: terminal && os.Getenv("NO_COLOR") == "", Width: width}.Write(p.out, r)
-	return nil
+	return printed(p.out, func(w io.Writer) {
+		check.Table{Color: terminal && os.Getenv("NO_COLOR") == "", Width: width}.Write(w, r)
+	})
 }
 
 // watchChecks checks until ctx ends, and returns what the last check said.
 func watchChecks(ctx context.Context, cfg check.Config, p *reportPrinter) error {
 	_, terminal := p.terminal()
+	terminal = terminal && !p.json
 	var last *check.Report
+	if terminal {
+		// The other screen has no history that a table taller than the window would fill. What was said last stays on this one.
+		fmt.Fprint(p.out, "\x1b[?1049h")
+		defer func() {
+			fmt.Fprint(p.out, "\x1b[?1049l")
+			if last != nil {
+				_ = p.print(*last) // the watch has ended, and says how by its exit code
+			}
+		}()
+	}
 	for {
 		report, err := check.Run(ctx, cfg)
 		if ctx.Err() != nil {
@@ -156,7 +183,7 @@ func watchChecks(ctx context.Context, cfg check.Config, p *reportPrinter) error 
 			fmt.Fprintf(p.out, "\x1b[H\x1b[2J%s, every %v; interrupt to end\n\n", report.Time.Format(time.TimeOnly), watchEvery)
 			err = p.print(report)
 		default:
-			check.WriteChange(p.out, last, report)
+			err = printed(p.out, func(w io.Writer) { check.WriteChange(w, last, report) })
 		}
 		if err != nil {
 			return err

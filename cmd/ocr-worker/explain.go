@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 
 	"github.com/spf13/cobra"
@@ -30,24 +31,29 @@ this environment would do at its start. It ends with 1 if the dial would fail.`,
 		ValidArgsFunction: cobra.FixedCompletions([]cobra.Completion{"mongodb-proxy:27017", "nsqd-proxy:4150", "nsqlookupd-proxy:4161"}, cobra.ShellCompDirectiveNoFileComp),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			address := args[0]
-			if s, ok := services.Named(address, nil); ok {
-				address = s.Address // the port of a service of the main server may be left out
+			named, err := services.Named(address, nil)
+			switch {
+			case errors.Is(err, services.ErrAddress):
+				return err
+			case err == nil:
+				address = named[0].Address // the port of a service of the main server may be left out
 			}
 			workers, err := status.Find(cmd.Context(), id, false)
 			if errors.Is(err, status.ErrNone) && id == "" {
 				return explainHere(cmd, address)
 			}
-			if err != nil {
-				return err
-			}
 			fails := false
 			for _, w := range workers {
-				e, err := w.Explain(cmd.Context(), address)
-				if err != nil {
-					return fmt.Errorf("worker %s: %w", w.ID, err)
+				e, explainErr := w.Explain(cmd.Context(), address)
+				if explainErr != nil {
+					err = errors.Join(err, fmt.Errorf("worker %s: %w", w.ID, explainErr))
+					continue
 				}
-				fmt.Fprintf(cmd.OutOrStdout(), "worker %s: %s", w.ID, e.Text)
+				err = errors.Join(err, printed(cmd.OutOrStdout(), func(out io.Writer) { fmt.Fprintf(out, "worker %s: %s", w.ID, e.Text) }))
 				fails = fails || e.Fails
+			}
+			if err != nil {
+				return err
 			}
 			return failed(fails)
 		},
@@ -70,7 +76,9 @@ func explainHere(cmd *cobra.Command, address string) error {
 	ctx, cancel := context.WithTimeout(cmd.Context(), status.ExplainTimeout)
 	defer cancel()
 	e := status.Explain(d.Explain(ctx, address))
-	fmt.Fprint(cmd.OutOrStdout(), e.Text)
+	if err := printed(cmd.OutOrStdout(), func(out io.Writer) { fmt.Fprint(out, e.Text) }); err != nil {
+		return err
+	}
 	return failed(e.Fails)
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -25,8 +26,9 @@ with 1 if none runs or one does not answer. It fits a container's HEALTHCHECK an
 A worker whose services are down is healthy: it waits for them, and restarting it would only lose what it holds. The list
 says when it last reached each of them.
 
-With --ready it asks MongoDB, nsqd and nsqlookupd, those that are configured, now: one of each must answer within 2 s, and the
-worker must not be stopping. That is for a readiness probe.`,
+With --ready it asks MongoDB, nsqd and nsqlookupd, those that are configured, now: one of each must answer within 2 s. The worker
+must take tasks, which it does not while MongoDB is away or refuses its user, and must not be stopping. That is for a
+readiness probe.`,
 		Example: `  ocr-worker health
   ocr-worker health --ready
 
@@ -44,9 +46,12 @@ worker must not be stopping. That is for a readiness probe.`,
 					return err
 				}
 			} else {
-				for _, w := range workers {
-					printWorker(out, w.Worker)
-				}
+				writeErr := printed(out, func(out io.Writer) {
+					for _, w := range workers {
+						printWorker(out, w.Worker)
+					}
+				})
+				err = errors.Join(err, writeErr)
 			}
 			switch {
 			case err != nil:
@@ -58,7 +63,7 @@ worker must not be stopping. That is for a readiness probe.`,
 		},
 	}
 	cmd.Flags().StringVar(&id, "worker-id", "", "ask the worker with this `ID` only (default: all that run here)")
-	cmd.Flags().BoolVar(&ready, "ready", false, "fail unless the worker's services are reached, too")
+	cmd.Flags().BoolVar(&ready, "ready", false, "fail unless the worker takes tasks and reaches its services, too")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd
 }
@@ -79,6 +84,9 @@ func printWorker(out io.Writer, w status.Worker) {
 		what = "is stopping"
 	}
 	fmt.Fprintf(out, "worker %s %s: process %d, since %v, version %s\n", w.ID, what, w.PID, time.Since(w.Since).Round(time.Second), w.Version)
+	if w.Paused != "" {
+		fmt.Fprintf(out, "  takes no tasks: %s\n", w.Paused)
+	}
 	for _, s := range w.Services {
 		fmt.Fprintf(out, "  %-10s %-24s %s\n", s.Kind, s.Address, s.Text(w.Asked))
 	}

@@ -72,6 +72,7 @@ func run(ctx context.Context, id string, lookupds []string) error {
 	answers, err := status.Serve(status.Config{
 		ID: cfg.ID, Version: version(), Dialer: cfg.Dialer, Services: services.Of(cfg),
 		Stopping: func() bool { return ctx.Err() != nil },
+		Paused:   worker.Paused,
 		Greet:    check.NewGreeter(cfg.Dialer, cfg.MongoURI, cfg.NSQ).Greet,
 	})
 	if err != nil {

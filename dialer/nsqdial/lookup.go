@@ -14,6 +14,7 @@ import (
 
 	"github.com/gvpocr/worker/dialer"
 	"github.com/gvpocr/worker/internal/httpget"
+	"github.com/gvpocr/worker/resolve"
 )
 
 // Bounds of what a nsqlookupd may answer.
@@ -95,7 +96,7 @@ func parseProducers(body []byte) ([]string, error) {
 	}
 	var nsqds []string
 	for _, p := range answer.Producers {
-		if len(nsqds) == maxProducers || p.BroadcastAddress == "" || len(p.BroadcastAddress) > 253 || p.TCPPort < 1 || p.TCPPort > 65535 {
+		if len(nsqds) == maxProducers || !resolve.IsHost(p.BroadcastAddress) || p.TCPPort < 1 || p.TCPPort > 65535 {
 			continue
 		}
 		nsqds = append(nsqds, net.JoinHostPort(p.BroadcastAddress, strconv.Itoa(p.TCPPort)))

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/gvpocr/worker/internal/printable"
 	"github.com/gvpocr/worker/internal/services"
 )
 
@@ -35,7 +36,7 @@ func (c *checker) advertised(ctx context.Context, r *Result, address string) {
 	what, failure, err := c.identify(ctx, r, addr, address)
 	switch {
 	case err != nil:
-		step.OK, step.fault, step.Text = false, other, fmt.Sprintf("connected to %s: %v", way, err)
+		step.OK, step.fault, step.Text = false, other, fmt.Sprintf("connected to %s: %s", way, printable.Error(err))
 	case failure != "":
 		step.OK, step.fault, step.Text = false, other, fmt.Sprintf("connected to %s: %s", way, failure)
 	default:
@@ -83,7 +84,7 @@ func (c *checker) unreached(service, address, source string, err error) string {
 	c.mu.Unlock()
 	why := map[fault]string{refused: "refused", silent: "no answer", unreachable: "no way there"}[faultOf(err)]
 	if why == "" {
-		why = words(err)
+		why = printable.Error(err)
 	}
 	variable := "DIAL_" + strings.NewReplacer("-", "_", ".", "_", ":", "_").Replace(strings.ToUpper(host))
 	remedy := fmt.Sprintf("set %s=host:port", variable)

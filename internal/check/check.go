@@ -30,6 +30,8 @@ type Config struct {
 	Dialer   dialer.Config // as the worker's
 	Services []services.Service
 	Unused   []services.Service // are shown, and do not count: the worker does not use them yet
+	Missing  []string           // settings without which the worker does not start: each is a failure
+	Notes    []string           // what else is to be said of the settings
 	MongoURI string             // whose user is to log in, and whose TLS holds for its hosts; empty means neither
 	NSQ      *nsq.Config        // TLS, secret and compression towards nsqd; nil = nsqdial's defaults
 	Topic    string             // that nsqlookupd is asked for
@@ -71,7 +73,7 @@ func Run(ctx context.Context, cfg Config) (Report, error) {
 	defer d.Close()
 	c.dialer = d
 
-	r := Report{Time: time.Now(), OK: true, Services: make([]Result, len(cfg.Services)+len(cfg.Unused)), Verdicts: []string{}}
+	r := Report{Time: time.Now(), Services: make([]Result, len(cfg.Services)+len(cfg.Unused)), Verdicts: []string{}}
 	var checks sync.WaitGroup
 	for i, s := range slices.Concat(cfg.Services, cfg.Unused) {
 		checks.Go(func() {
@@ -81,10 +83,13 @@ func Run(ctx context.Context, cfg Config) (Report, error) {
 	}
 	checks.Wait()
 	c.logIn(ctx, r.Services)
+	r.Missing = cfg.Missing
+	r.OK = len(r.Missing) == 0
 	for _, s := range r.Services {
 		r.OK = r.OK && (s.OK || s.Unused)
 	}
 	r.sayOnce()
+	r.Verdicts = append(r.Verdicts, cfg.Notes...)
 	r.Summary = r.summary()
 	return r, nil
 }
@@ -123,7 +128,16 @@ func (c *checker) service(ctx context.Context, s services.Service) Result {
 	return r
 }
 
-var errNoEndpoint = errors.New("stands for no endpoint")
+var (
+	errNoEndpoint = errors.New("stands for no endpoint")
+	errMalformed  = errors.New("no address")
+)
+
+// malformedError is why an address is none. It is errMalformed.
+type malformedError struct{ error }
+
+func (e malformedError) Unwrap() error      { return e.error }
+func (malformedError) Is(target error) bool { return target == errMalformed }
 
 func (c *checker) resolve(ctx context.Context, r *Result) (resolve.Answer, bool) {
 	begin := time.Now()
@@ -134,7 +148,11 @@ func (c *checker) resolve(ctx context.Context, r *Result) (resolve.Answer, bool)
 		err = fmt.Errorf("%s %w", r.Address, errNoEndpoint)
 	}
 	if err != nil {
-		return e.Answer, r.add(failedStep(Resolve, "", withoutOperation(err)), begin)
+		err = withoutOperation(err)
+		if e.Verdict == "" && !errors.Is(err, errNoEndpoint) { // nobody was asked
+			err = malformedError{err}
+		}
+		return e.Answer, r.add(failedStep(Resolve, "", err), begin)
 	}
 	r.ResolvedBy, r.TTL, r.Stale = e.Answer.Source, e.Answer.TTL.Seconds(), e.Answer.Stale
 	var addrs []string

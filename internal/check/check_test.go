@@ -234,4 +234,55 @@ func TestTheTableWrapsToATerminal(t *testing.T) {
 	if !strings.Contains(b.String(), "\x1b[31mFAILED\x1b[0m") {
 		t.Errorf("no color:\n%q", b.String())
 	}
+	b.Reset()
+	check.Table{Width: 40}.Write(&b, report)
+	rows, _, _ := strings.Cut(b.String(), "\n\n")
+	for line := range strings.SplitSeq(rows, "\n") {
+		if len(line) > 40 {
+			t.Errorf("%d bytes where 40 have room: %q", len(line), line)
+		}
+	}
+	if !strings.HasPrefix(rows, "service:1\n  resolve ok, ") || !strings.Contains(strings.Join(strings.Fields(rows), " "), "stands in front of a dead service") {
+		t.Errorf("narrow:\n%s", rows)
+	}
+}
+
+// A terminal would take it for colors, or for another row of the table.
+func TestWhatServersSayIsFitToBeShown(t *testing.T) {
+	const evil = "\x1b[31mEVIL\nx"
+	_, port, _ := net.SplitHostPort(dead(t))
+	lookupd := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/ping":
+			_, _ = io.WriteString(w, "OK")
+		case "/lookup":
+			_, _ = io.WriteString(w, `{"producers":[{"broadcast_address":"\u001b[31mEVIL\nx","tcp_port":4150},
+				{"broadcast_address":"gvpocr-nsqd","tcp_port":`+port+`},{"broadcast_address":"a","tcp_port":0}]}`)
+		}
+	}))
+	t.Cleanup(lookupd.Close)
+	for name, c := range map[string]struct {
+		kind services.Kind
+		addr string
+		says string
+	}{
+		"nsqlookupd":           {services.NSQLookupd, lookupd.Listener.Addr().String(), "gvpocr-nsqd:" + port + "; left out, since what they advertise is no host name and port: 2"},
+		"MongoDB":              {services.MongoDB, listen(t, answers(mongoDB(t, bson.M{"ok": 1, "setName": "rs0" + evil, "primary": evil, "hosts": bson.A{evil + ":27017", "one:" + port}}))), "secondary of replica set rs0[31mEVIL x, whose primary is [31mEVIL x"},
+		"MongoDB that refuses": {services.MongoDB, listen(t, answers(mongoDB(t, bson.M{"ok": 0, "errmsg": evil}))), "MongoDB refuses hello: [31mEVIL x"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			report := run(t, c.kind, c.addr)
+			var b strings.Builder
+			check.Table{}.Write(&b, report)
+			if text := b.String(); strings.ContainsRune(text, '\x1b') || strings.Contains(text, "\nx") || strings.Contains(text, "DIAL__") || !strings.Contains(text, c.says) {
+				t.Errorf("%q does not say %q", text, c.says)
+			}
+			for _, s := range report.Services[0].Steps {
+				if strings.Contains(s.Target, "EVIL") {
+					t.Errorf("%q is tried", s.Target)
+				}
+			}
+		})
+	}
 }

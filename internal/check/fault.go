@@ -5,9 +5,9 @@ import (
 	"errors"
 	"net"
 	"os"
-	"strings"
 	"syscall"
 
+	"github.com/gvpocr/worker/internal/printable"
 	"github.com/gvpocr/worker/resolve"
 )
 
@@ -23,6 +23,7 @@ const (
 	unresolved        // a name server does not answer
 	unknown           // nobody knows the name
 	nohost            // it leads to a host that does not exist
+	malformed         // it is no address, whoever resolves it
 	other
 )
 
@@ -44,13 +45,15 @@ func failedStep(name, target string, err error) Step {
 	s := Step{Name: name, Target: target, fault: faultOf(err), cause: err}
 	switch {
 	case name == Resolve && (errors.Is(err, resolve.ErrNotFound) || errors.Is(err, resolve.ErrAbsent)):
-		s.fault, s.Text = unknown, err.Error()
+		s.fault, s.Text = unknown, printable.Error(err)
 	case name == Resolve && missing(err) != "":
-		s.fault, s.Text = nohost, err.Error()
+		s.fault, s.Text = nohost, printable.Error(err)
+	case errors.Is(err, errMalformed):
+		s.fault, s.Text = malformed, printable.Error(errors.Unwrap(err))
 	case errors.Is(err, errNoEndpoint):
-		s.Text = err.Error()
+		s.Text = printable.Error(err)
 	case name == Resolve:
-		s.fault, s.Text = unresolved, "a name server does not answer: "+words(err)
+		s.fault, s.Text = unresolved, "a name server does not answer: "+printable.Error(err)
 	case s.fault == refused:
 		s.Text = "refused: nothing listens there"
 	case s.fault == silent:
@@ -58,7 +61,7 @@ func failedStep(name, target string, err error) Step {
 	case s.fault == unreachable:
 		s.Text = "there is no way to that address"
 	default:
-		s.Text = words(err)
+		s.Text = printable.Error(err)
 	}
 	return s
 }
@@ -69,19 +72,6 @@ func missing(err error) string {
 		return dns.Name
 	}
 	return ""
-}
-
-// words are an error's, without the ports of this machine, which differ from one check to the next.
-func words(err error) string {
-	text := err.Error()
-	if op, ok := errors.AsType[*net.OpError](err); ok && op.Source != nil && op.Err != nil {
-		why := op.Err.Error()
-		if !strings.HasPrefix(why, op.Op) {
-			why = op.Op + ": " + why
-		}
-		text = strings.ReplaceAll(text, op.Error(), why)
-	}
-	return text
 }
 
 // withoutOperation drops "explain NAME:", which Explain says and nobody asked for.

@@ -7,6 +7,7 @@ import (
 
 	"github.com/gvpocr/worker/dialer"
 	"github.com/gvpocr/worker/dialer/nsqdial"
+	"github.com/gvpocr/worker/internal/printable"
 	"github.com/gvpocr/worker/internal/services"
 )
 
@@ -24,8 +25,21 @@ func NewGreeter(d *dialer.Dialer, mongoURI string, nsq *nsq.Config) *Greeter {
 }
 
 // Greet connects to a service, greets it in its protocol, and leaves. Nobody logs in. The error is that of the connection or
-// of the protocol.
+// of the protocol; its text is fit to be shown.
 func (g *Greeter) Greet(ctx context.Context, s services.Service) error {
+	if err := g.greet(ctx, s); err != nil {
+		return &shownError{err}
+	}
+	return nil
+}
+
+// shownError is an error with other words.
+type shownError struct{ error }
+
+func (e *shownError) Error() string { return printable.Error(e.error) }
+func (e *shownError) Unwrap() error { return e.error }
+
+func (g *Greeter) greet(ctx context.Context, s services.Service) error {
 	switch s.Kind {
 	case services.NSQD:
 		return nsqdial.Ping(ctx, g.dialer, s.Address, g.nsq)

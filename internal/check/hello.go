@@ -10,6 +10,7 @@ import (
 	"net"
 
 	"github.com/gvpocr/worker/dialer/nsqdial"
+	"github.com/gvpocr/worker/internal/printable"
 	"github.com/gvpocr/worker/internal/services"
 )
 
@@ -19,7 +20,9 @@ type tlsError struct {
 	err error
 }
 
-func (e *tlsError) Error() string { return fmt.Sprintf("TLS, as %s asks: %s", e.by, words(e.err)) }
+func (e *tlsError) Error() string {
+	return fmt.Sprintf("TLS, as %s asks: %s", e.by, printable.Error(e.err))
+}
 func (e *tlsError) Unwrap() error { return e.err }
 
 // greeting is what was said to one endpoint of a service, and what to make of a failure.
@@ -48,7 +51,7 @@ func (c *checker) failedHello(ctx context.Context, g greeting, err error) Step {
 	if _, told := errors.AsType[*tlsError](err); !told && by != "" && isTLS(err) {
 		err = &tlsError{by, err}
 	}
-	s := Step{Name: Hello, Target: g.target, Text: words(err), fault: faultOf(err), cause: err}
+	s := Step{Name: Hello, Target: g.target, Text: printable.Error(err), fault: faultOf(err), cause: err}
 	switch {
 	case refusedCertificate(err):
 		s.Text += certificateAdvice(err, by)
@@ -91,7 +94,7 @@ func (g greeting) unlike(f found, s Step, by string) string {
 	case f.kind == "" && g.line.closedAtOnce():
 		return fmt.Sprintf("closes the connection when it is spoken to: what answers there is not %s, or takes no connections from here", is)
 	case f.kind == "" && (errors.Is(s.cause, errNotMongoDB) || errors.Is(s.cause, errNotSMB)):
-		return fmt.Sprintf("what answers there is not %s: %s", is, words(s.cause))
+		return fmt.Sprintf("what answers there is not %s: %s", is, printable.Error(s.cause))
 	}
 	return ""
 }
@@ -100,7 +103,7 @@ const forwarder = "accepts the connection and closes it at once: a forwarder (su
 
 // failedLookup is a step of a server that has greeted, and then did not say what it was asked for.
 func failedLookup(target string, err error) Step {
-	s := Step{Name: Lookup, Target: target, fault: faultOf(err), cause: err, Text: words(err)}
+	s := Step{Name: Lookup, Target: target, fault: faultOf(err), cause: err, Text: printable.Error(err)}
 	if s.fault == silent {
 		s.Text = "it greets, and then does not answer"
 	}

@@ -1,6 +1,7 @@
 package check
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"encoding/binary"
@@ -20,7 +21,9 @@ import (
 	"go.mongodb.org/mongo-driver/v2/x/mongo/driver/connstring"
 	"go.mongodb.org/mongo-driver/v2/x/mongo/driver/wiremessage"
 
+	"github.com/gvpocr/worker/internal/printable"
 	"github.com/gvpocr/worker/ocrworker/jobs"
+	"github.com/gvpocr/worker/resolve"
 )
 
 // hello is MongoDB's answer to the command of that name, as far as it matters here.
@@ -92,7 +95,11 @@ func (l *line) speakMongoDB(ctx context.Context, address string, uri mongoURI, s
 			return err
 		}
 		s.add(Hello, h.String()+text, begin)
-		s.advertised = h.Hosts[:min(len(h.Hosts), maxTargets)]
+		for _, address := range h.Hosts {
+			if host, _, err := net.SplitHostPort(address); err == nil && resolve.IsHost(host) && len(s.advertised) < maxTargets {
+				s.advertised = append(s.advertised, address)
+			}
+		}
 		return nil
 	})
 }
@@ -168,10 +175,13 @@ var (
 	errHelloRefused = errors.New("MongoDB refuses hello")
 )
 
-// authenticationFailed is MongoDB's code for a login that is refused.
-const authenticationFailed = 18
+// Codes of MongoDB's answers.
+const (
+	unauthorized         = 13 // to do that, or without a login
+	authenticationFailed = 18
+)
 
-// login logs in as the worker does, with its fallback to admin.
+// login logs in as the worker does, with its fallback to admin, and reads where it does.
 func (c *checker) login(ctx context.Context) Step {
 	s := Step{Name: Login}
 	uri, err := connstring.ParseAndValidate(c.cfg.MongoURI)
@@ -191,26 +201,30 @@ func (c *checker) login(ctx context.Context) Step {
 	refusal, refuses := errors.AsType[mongo.ServerError](err)
 	switch {
 	case err == nil && uri.Username == "":
-		s.OK, s.Text = true, "the worker's driver connects; MONGO_URI has no user, so nobody logs in"
+		s.OK, s.Text = true, "the worker's driver reads the jobs; MONGO_URI has no user, so nobody logs in"
 	case err == nil:
 		s.OK, s.Text = true, "user "+uri.Username+" is accepted"
 	case refuses && refusal.HasErrorCode(authenticationFailed):
 		s.Text = fmt.Sprintf("user %s is refused: the password is wrong, or the user lives in a database other than %s (authSource)",
 			uri.Username, strings.Join(authSources(uri), " and "))
+	case refuses && refusal.HasErrorCode(unauthorized) && uri.Username == "":
+		s.Text = "MongoDB asks for a login, and there is no user: put user:password@ into MONGO_URI, or set MONGO_USERNAME and MONGO_PASSWORD"
+	case refuses && refusal.HasErrorCode(unauthorized):
+		s.Text = fmt.Sprintf("user %s is accepted, and may not read the collection bulk_jobs of the database %s: it needs the role readWrite there",
+			uri.Username, databaseOf(uri))
 	default:
-		s.Text = err.Error()
+		s.Text = printable.Error(err)
 	}
 	return s
 }
+
+// databaseOf returns the database of the jobs.
+func databaseOf(uri *connstring.ConnString) string { return cmp.Or(uri.Database, "gvpocr") }
 
 // authSources are the databases in which the worker looks for its user.
 func authSources(uri *connstring.ConnString) []string {
 	if uri.AuthSourceSet {
 		return []string{uri.AuthSource}
 	}
-	database := uri.Database
-	if database == "" {
-		database = "gvpocr"
-	}
-	return slices.Compact([]string{database, "admin"})
+	return slices.Compact([]string{databaseOf(uri), "admin"})
 }

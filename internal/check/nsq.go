@@ -11,6 +11,8 @@ import (
 	"net/url"
 	"strconv"
 	"time"
+
+	"github.com/gvpocr/worker/resolve"
 )
 
 // pingLookupdTCP greets as an nsqd does that registers, and leaves (nsqlookupd's protocol V1: lines to it, answers behind
@@ -81,17 +83,26 @@ func (l *line) speakLookupd(ctx context.Context, address, topic string, s *said)
 	if err != nil {
 		return err
 	}
-	if s.advertised, err = producers(body); err != nil {
+	var unusable int
+	if s.advertised, unusable, err = producers(body); err != nil {
 		return err
+	}
+	if len(s.advertised) == 0 && unusable > 0 {
+		return errors.New("of the nsqds that it knows none advertises a host name and a port: set nsqd's --broadcast-address")
 	}
 	if len(s.advertised) == 0 {
 		return errors.New("it knows no nsqd: is nsqd started with --lookupd-tcp-address?")
 	}
-	s.add(Lookup, text+list(s.advertised), begin)
+	text += list(s.advertised)
+	if unusable > 0 {
+		text += fmt.Sprintf("; left out, since what they advertise is no host name and port: %d", unusable)
+	}
+	s.add(Lookup, text, begin)
 	return nil
 }
 
-func producers(body []byte) ([]string, error) {
+// producers returns the addresses that nsqds have registered, and how many can't be dialed.
+func producers(body []byte) (addresses []string, unusable int, err error) {
 	var answer struct {
 		Producers []struct {
 			BroadcastAddress string `json:"broadcast_address"`
@@ -99,13 +110,15 @@ func producers(body []byte) ([]string, error) {
 		} `json:"producers"`
 	}
 	if err := json.Unmarshal(body, &answer); err != nil {
-		return nil, fmt.Errorf("the answer is not what nsqlookupd sends: %w", err)
+		return nil, 0, fmt.Errorf("the answer is not what nsqlookupd sends: %w", err)
 	}
-	var addresses []string
 	for _, p := range answer.Producers {
-		if len(addresses) < maxTargets && len(p.BroadcastAddress) <= 253 {
+		switch {
+		case !resolve.IsHost(p.BroadcastAddress), p.TCPPort < 1, p.TCPPort > 65535:
+			unusable++
+		case len(addresses) < maxTargets:
 			addresses = append(addresses, net.JoinHostPort(p.BroadcastAddress, strconv.Itoa(p.TCPPort)))
 		}
 	}
-	return addresses, nil
+	return addresses, unusable, nil
 }

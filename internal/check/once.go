@@ -6,6 +6,8 @@ import (
 	"net"
 	"slices"
 	"strings"
+
+	"github.com/gvpocr/worker/internal/printable"
 )
 
 // alike are the ports of one host that failed in one way.
@@ -108,7 +110,7 @@ func (r *Report) sayNames() {
 	}
 	switch why {
 	case unresolved:
-		r.Verdicts = append(r.Verdicts, "DNS does not answer: no name that the worker needs can be resolved. The first of them: "+words(steps[0].cause))
+		r.Verdicts = append(r.Verdicts, "DNS does not answer: no name that the worker needs can be resolved. The first of them: "+printable.Error(steps[0].cause))
 		for i := range r.Services {
 			if s := &r.Services[i].Steps[0]; s.fault == unresolved {
 				s.Text = "DNS does not answer"

@@ -208,3 +208,17 @@ func TestForwardersOnOneHostAreSaidOnce(t *testing.T) {
 		t.Errorf("%+v", report)
 	}
 }
+
+func TestWhatIsNoAddressIsNoFaultOfDNS(t *testing.T) {
+	report := runWith(t, check.Config{Services: []services.Service{
+		{Kind: services.NSQD, Address: "nsqd-proxy:99999"}, {Kind: services.MongoDB, Address: ":27017"},
+	}})
+	for i, want := range []string{`address "nsqd-proxy:99999": the port must be a number from 1 to 65535`, `address ":27017": the host is missing`} {
+		if step, failed := report.Services[i].Failure(); !failed || step.Text != want {
+			t.Errorf("%q, want %q", step.Text, want)
+		}
+	}
+	if len(report.Verdicts) > 0 {
+		t.Errorf("%q", report.Verdicts)
+	}
+}

@@ -14,6 +14,9 @@ type Report struct {
 	Summary  string    `json:"summary"`
 	Services []Result  `json:"services"`
 
+	// Missing are the settings without which the worker does not start, in words.
+	Missing []string `json:"missing_settings,omitempty"`
+
 	// Verdicts say what holds for several services, once: a host that is down, DNS that does not answer.
 	Verdicts []string `json:"verdicts"`
 }
@@ -31,12 +34,21 @@ func (r Report) summary() string {
 			failed = append(failed, s.Address+" ("+step.Name+")")
 		}
 	}
+	none := len(failed) == used && used > 1
 	switch {
+	case len(r.Missing) > 0:
+		parts := []string{"FAILED: the worker does not start: " + strings.Join(r.Missing, ", ")}
+		if none {
+			parts = append(parts, "no service can be used from here")
+		} else if len(failed) > 0 {
+			parts = append(parts, strings.Join(failed, ", "))
+		}
+		return strings.Join(parts, "; ")
 	case len(failed) == 0 && used < len(r.Services):
 		return "OK: all that the worker uses can be used from here"
 	case len(failed) == 0:
 		return "OK: all that was checked can be used from here"
-	case len(failed) == used && used > 1:
+	case none:
 		return "FAILED: no service can be used from here"
 	}
 	return "FAILED: " + strings.Join(failed, ", ")

@@ -11,6 +11,7 @@ import (
 
 	"github.com/gvpocr/worker/dialer/nsqdial"
 	"github.com/gvpocr/worker/internal/httpget"
+	"github.com/gvpocr/worker/internal/printable"
 	"github.com/gvpocr/worker/internal/services"
 )
 
@@ -21,7 +22,7 @@ type said struct {
 }
 
 func (s *said) add(name, text string, since time.Time) {
-	s.steps = append(s.steps, Step{Name: name, OK: true, Text: text, Millis: millis(time.Since(since))})
+	s.steps = append(s.steps, Step{Name: name, OK: true, Text: printable.Line(text), Millis: millis(time.Since(since))})
 }
 
 // speak greets a service in its protocol. The error is the connection's or the protocol's; what came before it is

@@ -18,29 +18,11 @@ type Table struct {
 
 // Write writes a row for each step, and below them what is said once.
 func (t Table) Write(w io.Writer, r Report) {
-	out := table.NewWriter()
-	out.SetOutputMirror(w)
-	out.SuppressTrailingSpaces()
-	style := table.StyleLight
-	style.Options = table.OptionsNoBordersAndSeparators
-	style.Format.Header = text.FormatDefault
-	style.Box.PaddingLeft = ""
-	style.Box.PaddingRight = "  "
-	out.SetStyle(style)
-	out.AppendHeader(table.Row{"SERVICE", "CHECK", "", "TIME", "WHAT"})
-	out.SetColumnConfigs([]table.ColumnConfig{{Name: "TIME", Align: text.AlignRight}, t.last(r)})
-	for _, s := range r.Services {
-		name := s.Address
-		for _, step := range s.Steps {
-			what := step.Text
-			if step.Target != "" {
-				what = step.Target + ": " + what
-			}
-			out.AppendRow(table.Row{name, step.Name, t.verdict(step.OK, s.Unused), duration(step.Millis), what})
-			name = ""
-		}
+	if t.Width > 0 && t.room(r) < least {
+		t.writeNarrow(w, r)
+	} else {
+		t.writeRows(w, r)
 	}
-	out.Render()
 	var unused []string
 	for _, s := range r.Services {
 		if s.Unused {
@@ -60,21 +42,64 @@ func (t Table) Write(w io.Writer, r Report) {
 	}
 }
 
-// last makes the last column as wide as the terminal has room for beside the others.
-func (t Table) last(r Report) table.ColumnConfig {
-	c := table.ColumnConfig{Name: "WHAT"}
-	if t.Width == 0 {
-		return c
+func (t Table) writeRows(w io.Writer, r Report) {
+	out := table.NewWriter()
+	out.SetOutputMirror(w)
+	out.SuppressTrailingSpaces()
+	style := table.StyleLight
+	style.Options = table.OptionsNoBordersAndSeparators
+	style.Format.Header = text.FormatDefault
+	style.Box.PaddingLeft = ""
+	style.Box.PaddingRight = "  "
+	out.SetStyle(style)
+	out.AppendHeader(table.Row{"SERVICE", "CHECK", "", "TIME", "WHAT"})
+	last := table.ColumnConfig{Name: "WHAT"}
+	if t.Width > 0 {
+		last.WidthMax, last.WidthMaxEnforcer = t.room(r), text.WrapSoft
 	}
+	out.SetColumnConfigs([]table.ColumnConfig{{Name: "TIME", Align: text.AlignRight}, last})
+	for _, s := range r.Services {
+		name := s.Address
+		for _, step := range s.Steps {
+			out.AppendRow(table.Row{name, step.Name, t.verdict(step.OK, s.Unused), duration(step.Millis), what(step)})
+			name = ""
+		}
+	}
+	out.Render()
+}
+
+// writeNarrow writes what has no room in columns below each other.
+func (t Table) writeNarrow(w io.Writer, r Report) {
+	const indent = "  "
+	for _, s := range r.Services {
+		fmt.Fprintln(w, s.Address)
+		for _, step := range s.Steps {
+			line := fmt.Sprintf("%s %s, %s: %s", step.Name, t.verdict(step.OK, s.Unused), duration(step.Millis), what(step))
+			for part := range strings.SplitSeq(text.WrapSoft(line, max(t.Width-len(indent), 1)), "\n") {
+				fmt.Fprintf(w, "%s%s\n", indent, strings.TrimRight(part, " "))
+			}
+		}
+	}
+}
+
+func what(s Step) string {
+	if s.Target == "" {
+		return s.Text
+	}
+	return s.Target + ": " + s.Text
+}
+
+// least is how narrow the last column may be.
+const least = 30
+
+// room returns what the terminal has for the last column beside the others.
+func (t Table) room(r Report) int {
 	others := len("  advertised  FAILED  10000.0 ms    ")
 	longest := len("SERVICE")
 	for _, s := range r.Services {
 		longest = max(longest, len(s.Address))
 	}
-	const least = 30
-	c.WidthMax = max(t.Width-others-longest, least)
-	c.WidthMaxEnforcer = text.WrapSoft
-	return c
+	return t.Width - others - longest
 }
 
 func (t Table) verdict(ok, unused bool) string {

@@ -2,6 +2,9 @@
 package services
 
 import (
+	"cmp"
+	"errors"
+	"fmt"
 	"net"
 	"net/url"
 	"slices"
@@ -56,27 +59,43 @@ func Of(cfg ocrworker.Config) []Service {
 var FileVariables = []string{"GVPOCR_SERVER_URL", "SAMBA_HOST"}
 
 // Files returns the services that files will be fetched from, as far as environ, in the form of os.Environ, names them:
-// the backend and the file share. The worker uses neither of them yet.
-func Files(environ []string) []Service {
+// the backend and the file share. The worker uses neither of them yet. The error names the variables that name none, and shows
+// no value.
+func Files(environ []string) ([]Service, error) {
 	vars := map[string]string{}
 	for _, line := range environ {
 		name, value, _ := strings.Cut(line, "=")
 		vars[name] = value
 	}
 	var list []Service
-	backend, share := vars[FileVariables[0]], vars[FileVariables[1]]
-	if u, err := url.Parse(backend); err == nil && u.Host != "" {
-		switch u.Scheme {
-		case "http":
-			list = append(list, Service{HTTP, withPort(u.Host, "80")})
-		case "https":
-			list = append(list, Service{HTTPS, withPort(u.Host, "443")})
+	var errs []error
+	if text := vars[FileVariables[0]]; text != "" {
+		if service, ok := backend(text); ok {
+			list = append(list, service)
+		} else {
+			errs = append(errs, fmt.Errorf("%s: not http://host:port or https://host:port", FileVariables[0]))
 		}
 	}
-	if share != "" {
-		list = append(list, Service{SMB, withPort(share, "13445")})
+	if share := vars[FileVariables[1]]; share != "" {
+		if service, ok := at(SMB, share, "13445"); ok {
+			list = append(list, service)
+		} else {
+			errs = append(errs, fmt.Errorf("%s: not host or host:port", FileVariables[1]))
+		}
 	}
-	return list
+	return list, errors.Join(errs...)
+}
+
+func backend(text string) (Service, bool) {
+	u, err := url.Parse(text)
+	switch {
+	case err != nil:
+	case u.Scheme == "http":
+		return at(HTTP, u.Host, "80")
+	case u.Scheme == "https":
+		return at(HTTPS, u.Host, "443")
+	}
+	return Service{}, false
 }
 
 // door is a port at which a service is usually found, and what it speaks there.
@@ -111,28 +130,42 @@ func Names() []string {
 	return []string{"mongodb-proxy", "nsqd-proxy", "nsqlookupd-proxy", "backend-proxy", "samba-proxy"}
 }
 
-// Named returns the service that a name stands for, with or without a port: one of configured that has it, one of the
+// ErrAddress says that text is neither host nor host:port. It may be a URI with a password, and is not shown.
+var ErrAddress = errors.New("not host or host:port (not shown: it may hold a password)")
+
+// ErrPort says that a name has no port, and that nothing is known by which it could have a usual one.
+var ErrPort = errors.New("only the main server's services have a usual port")
+
+// Named returns the services that a name stands for, with or without a port: those of configured that have it, one of the
 // main server's under one of its usual ports, or an address of which nothing else is known than what usually is at its
-// port. It reports false for a name without a port that is none of these.
-func Named(name string, configured []Service) (Service, bool) {
+// port. The error is ErrAddress or ErrPort.
+func Named(name string, configured []Service) ([]Service, error) {
+	host, port, ok := split(name)
+	if !ok {
+		return nil, ErrAddress
+	}
+	var same []Service
 	for _, s := range configured {
-		if host, _, _ := net.SplitHostPort(s.Address); s.Address == name || resolve.ServiceName(host) == resolve.ServiceName(name) {
-			return s, true // also by another name of the same service: it is the one that is logged in to
+		if s.Address == name {
+			return []Service{s}, nil
+		}
+		// Also by another name of the same service: it is the one that is logged in to.
+		if h, _, _ := net.SplitHostPort(s.Address); port == "" && resolve.ServiceName(h) == resolve.ServiceName(host) {
+			same = append(same, s)
 		}
 	}
-	host, port, err := net.SplitHostPort(name)
-	if err != nil {
-		host, port = strings.Trim(name, "[]"), ""
+	if len(same) > 0 {
+		return same, nil
 	}
-	doors, ok := known[strings.TrimSuffix(strings.TrimPrefix(strings.ToLower(host), "gvpocr-"), "-proxy")]
+	doors, known := known[strings.TrimSuffix(strings.TrimPrefix(strings.ToLower(host), "gvpocr-"), "-proxy")]
 	if port == "" {
-		if !ok {
-			return Service{}, false
+		if !known {
+			return nil, ErrPort
 		}
-		return Service{doors[0].kind, net.JoinHostPort(host, doors[0].port)}, true
+		return []Service{{doors[0].kind, net.JoinHostPort(host, doors[0].port)}}, nil
 	}
 	s := Service{TCP, net.JoinHostPort(host, port)}
-	if ok {
+	if known {
 		s.Kind = doors[0].kind // a service may have been moved to another port
 		if i := slices.IndexFunc(doors, func(d door) bool { return d.port == port }); i >= 0 {
 			s.Kind = doors[i].kind
@@ -140,7 +173,23 @@ func Named(name string, configured []Service) (Service, bool) {
 	} else if kind, ok := usual[port]; ok {
 		s.Kind = kind
 	}
-	return s, true
+	return []Service{s}, nil
+}
+
+// at returns a service at host or host:port.
+func at(kind Kind, address, usual string) (Service, bool) {
+	host, port, ok := split(address)
+	return Service{kind, net.JoinHostPort(host, cmp.Or(port, usual))}, ok
+}
+
+// split reads host, host:port, and IPv6 addresses with brackets or without. Whether the port is one is for the dial to say.
+func split(address string) (host, port string, ok bool) {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		host, port = strings.TrimSuffix(strings.TrimPrefix(address, "["), "]"), ""
+	}
+	digits := strings.Trim(port, "0123456789") == ""
+	return host, port, resolve.IsHost(host) && digits
 }
 
 func withPort(host, port string) string {

@@ -56,6 +56,9 @@ func Find(ctx context.Context, id string, ask bool) ([]Running, error) {
 		}
 	}
 	for _, path := range paths {
+		if !mayBe(filepath.Base(path), id) {
+			continue
+		}
 		w := Running{path: path}
 		err := w.ask(ctx, "/status", query, limit, &w.Worker)
 		switch {

@@ -3,7 +3,6 @@ package status
 import (
 	"context"
 	"crypto/rand"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -18,15 +17,17 @@ import (
 	"time"
 
 	"github.com/gvpocr/worker/dialer"
+	"github.com/gvpocr/worker/internal/printable"
 	"github.com/gvpocr/worker/internal/services"
 )
 
-// Config is what a Server answers from. All fields but Version are required.
+// Config is what a Server answers from. All fields but Version and Paused are required.
 type Config struct {
 	ID, Version string
 	Dialer      *dialer.Dialer
 	Services    []services.Service
 	Stopping    func() bool
+	Paused      func() error // why the worker takes no tasks, without secrets; it asks nothing
 
 	// Greet asks a service for a sign of life, by Dialer. It is called for several services at once.
 	Greet func(context.Context, services.Service) error
@@ -39,20 +40,20 @@ type Server struct {
 	http    *http.Server
 	serving sync.WaitGroup
 
-	mu       sync.Mutex           // guards answered
-	answered map[string]time.Time // when a service, by its address, last did
+	mu    sync.Mutex       // guards asked
+	asked map[string]asked // what came of asking services, by their addresses
 }
 
 // Serve begins to answer. The error is that of the file system: there may be no temporary folder to write to.
 func Serve(cfg Config) (*Server, error) {
-	listener, err := listen(folder())
+	listener, err := listen(folder(), cfg.ID)
 	if errors.Is(err, fs.ErrNotExist) {
-		listener, err = listen(folder()) // another worker has ended and removed the folder, which was empty, in between
+		listener, err = listen(folder(), cfg.ID) // another worker has ended and removed the folder, which was empty, in between
 	}
 	if err != nil {
 		return nil, fmt.Errorf("status: %w", err)
 	}
-	s := &Server{cfg: cfg, since: time.Now(), answered: map[string]time.Time{}}
+	s := &Server{cfg: cfg, since: time.Now(), asked: map[string]asked{}}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /status", s.status)
 	mux.HandleFunc("GET /explain", s.explain)
@@ -63,14 +64,14 @@ func Serve(cfg Config) (*Server, error) {
 	return s, nil
 }
 
-func listen(dir string) (net.Listener, error) {
+func listen(dir, id string) (net.Listener, error) {
 	if err := makeFolder(dir); err != nil {
 		return nil, err
 	}
 	sweep(dir)
 	var random [4]byte
 	rand.Read(random[:]) // never fails
-	return net.Listen("unix", filepath.Join(dir, fmt.Sprintf("%d-%s.sock", os.Getpid(), hex.EncodeToString(random[:]))))
+	return net.Listen("unix", filepath.Join(dir, socketName(os.Getpid(), id, random)))
 }
 
 // Close stops answering, removes the socket and waits. A second Close does nothing.
@@ -132,63 +133,43 @@ func (s *Server) status(w http.ResponseWriter, r *http.Request) {
 
 func (s *Server) worker(ctx context.Context, ask bool) Worker {
 	w := Worker{ID: s.cfg.ID, Version: s.cfg.Version, PID: os.Getpid(), Since: s.since, Stopping: s.cfg.Stopping(), Asked: ask}
-	failures := make([]error, len(s.cfg.Services))
+	w.Services = s.remembered()
 	if ask {
-		failures = s.greet(ctx)
-	}
-	stats := s.cfg.Dialer.Stats()
-	for i, service := range s.cfg.Services {
-		state := Service{Service: service, Reason: "not resolved yet"}
-		if j := slices.IndexFunc(stats.Names, func(n dialer.NameStats) bool { return n.Name == service.Address }); j >= 0 {
-			state.remember(stats.Names[j])
-		}
-		if ask {
-			state.answers(failures[i])
-		}
+		before, failures := w.Services, s.greet(ctx)
+		w.Services = s.remembered()
 		s.mu.Lock()
-		if at := s.answered[service.Address]; at.After(state.LastReached) {
-			state.LastReached = at
+		for i := range w.Services {
+			record := s.asked[w.Services[i].Address]
+			record.note(before[i], w.Services[i], failures[i])
+			s.asked[w.Services[i].Address] = record
 		}
 		s.mu.Unlock()
-		w.Services = append(w.Services, state)
+	}
+	s.mu.Lock()
+	for i := range w.Services {
+		s.asked[w.Services[i].Address].apply(&w.Services[i], ask)
+	}
+	s.mu.Unlock()
+	if s.cfg.Paused != nil {
+		if err := s.cfg.Paused(); err != nil {
+			w.Paused = printable.Error(err)
+		}
 	}
 	return w
 }
 
-// greet asks all services now, side by side, and returns the error of each.
-func (s *Server) greet(ctx context.Context) []error {
-	ctx, cancel := context.WithTimeoutCause(ctx, greetTimeout, fmt.Errorf("no answer within %v", greetTimeout))
-	defer cancel()
-	failures := make([]error, len(s.cfg.Services))
-	var questions sync.WaitGroup
-	for i, service := range s.cfg.Services {
-		questions.Go(func() {
-			err := s.cfg.Greet(ctx, service)
-			if err != nil && ctx.Err() != nil {
-				err = context.Cause(ctx)
-			}
-			failures[i] = err
-			if err == nil {
-				s.mu.Lock()
-				defer s.mu.Unlock()
-				s.answered[service.Address] = time.Now()
-			}
-		})
-	}
-	questions.Wait()
-	return failures
-}
-
-// answers takes over what came of asking now. Why a dial failed the dialer knows better than the time that ran out.
-func (s *Service) answers(failure error) {
-	remembered := s.Reason
-	s.Reached, s.Reason = failure == nil, ""
-	if failure != nil {
-		s.Reason = failure.Error()
-		if s.failed {
-			s.Reason = remembered
+// remembered returns the services as the dialer knows them.
+func (s *Server) remembered() []Service {
+	stats := s.cfg.Dialer.Stats()
+	var list []Service
+	for _, service := range s.cfg.Services {
+		state := Service{Service: service, Reason: "not resolved yet"}
+		if j := slices.IndexFunc(stats.Names, func(n dialer.NameStats) bool { return n.Name == service.Address }); j >= 0 {
+			state.remember(stats.Names[j])
 		}
+		list = append(list, state)
 	}
+	return list
 }
 
 // remember takes over what the dialer knows of the service: how it was when it was last dialed.
@@ -203,7 +184,7 @@ func (s *Service) remember(n dialer.NameStats) {
 		case e.State == dialer.Closed && (e.Open > 0 || !e.LastSuccess.IsZero() && !e.LastSuccess.Before(e.LastErrorAt)):
 			s.Reached = true
 		case e.LastError != nil && !s.Reached:
-			s.Reason, s.failed = fmt.Sprintf("%s: %v", e.Addr, e.LastError), true
+			s.Reason, s.failed = fmt.Sprintf("%s: %s", e.Addr, printable.Error(e.LastError)), true
 		}
 	}
 	if s.Reached {

@@ -9,9 +9,11 @@ package status
 
 import (
 	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/gvpocr/worker/dialer"
@@ -24,8 +26,9 @@ type Worker struct {
 	Version  string    `json:"version"`
 	PID      int       `json:"pid"`
 	Since    time.Time `json:"since"`
-	Stopping bool      `json:"stopping"` // it drains
-	Asked    bool      `json:"asked"`    // services were asked now; else their state is what the worker remembers
+	Stopping bool      `json:"stopping"`         // it drains
+	Paused   string    `json:"paused,omitempty"` // why it takes no tasks; empty while it does
+	Asked    bool      `json:"asked"`            // services were asked now; else their state is what the worker remembers
 	Services []Service `json:"services"`
 }
 
@@ -34,7 +37,7 @@ type Service struct {
 	services.Service
 	Reached     bool      `json:"reached"`               // it answered now; or, if nobody asked, when it was last dialed
 	Reason      string    `json:"reason,omitempty"`      // why it is not reached
-	LastReached time.Time `json:"last_reached,omitzero"` // the last dial of it, or question to it, that succeeded
+	LastReached time.Time `json:"last_reached,omitzero"` // the last question to it that was answered, or, if nobody asks, dial of it that succeeded
 	Open        int       `json:"open"`                  // connections to it
 
 	failed bool // Reason is why the last dial failed
@@ -47,6 +50,8 @@ func (s Service) Text(asked bool) string {
 		ago = fmt.Sprintf("%v ago", time.Since(s.LastReached).Round(time.Second))
 	}
 	switch {
+	case !s.Reached && asked && s.LastReached.IsZero():
+		return "not reached: " + s.Reason // it may have answered the worker all the time, and nobody has asked
 	case !s.Reached:
 		return fmt.Sprintf("not reached: %s (last reached: %s)", s.Reason, ago)
 	case asked:
@@ -55,8 +60,8 @@ func (s Service) Text(asked bool) string {
 	return fmt.Sprintf("reached %s, connections open: %d", ago, s.Open)
 }
 
-// Ready reports whether every kind of service is reached: of several nsqlookupds, or members of a replica set, one is
-// enough.
+// Ready reports whether the worker takes tasks and every kind of service is reached: of several nsqlookupds, or members
+// of a replica set, one is enough.
 func (w Worker) Ready() bool {
 	reached := map[services.Kind]bool{}
 	for _, s := range w.Services {
@@ -67,7 +72,7 @@ func (w Worker) Ready() bool {
 			return false
 		}
 	}
-	return !w.Stopping
+	return !w.Stopping && w.Paused == ""
 }
 
 // Explanation is what a dial of the worker's would do.
@@ -93,8 +98,25 @@ func Explain(e dialer.Explanation, err error) Explanation {
 // longestPath is what fits into a socket's address on every system: 104 bytes with a NUL on macOS and the BSDs.
 const longestPath = 103
 
-// longestName is the longest name of a socket within its folder.
-const longestName = len("4294967295-01234567.sock")
+// longestName is the longest name of a socket within its folder: process, worker, random.
+const longestName = len("4294967295-01234567-01234567.sock")
+
+// socketName names a worker's socket. A worker that does not answer is told by it from the one that is asked for.
+func socketName(pid int, id string, random [4]byte) string {
+	return fmt.Sprintf("%d-%s-%x.sock", pid, mark(id), random)
+}
+
+// mark stands for a worker's id, which may hold anything, in the name of its socket.
+func mark(id string) string {
+	sum := sha256.Sum256([]byte(id))
+	return hex.EncodeToString(sum[:4])
+}
+
+// mayBe reports whether the socket of that name may be the worker's with that id. Names without a mark may be anybody's.
+func mayBe(socket, id string) bool {
+	parts := strings.Split(socket, "-")
+	return id == "" || len(parts) != 3 || parts[1] == mark(id)
+}
 
 // folder is where the sockets of this user's workers are, the same for all processes that share a temporary folder.
 func folder() string {

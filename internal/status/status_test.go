@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -157,8 +158,21 @@ func TestAWorkerThatIsAskedWhetherItIsReadyAsksItsServices(t *testing.T) {
 
 	// It can be dialed, and is of no use.
 	answer.Store("it is frozen")
-	if w := ask(); w.Ready() || w.Services[0].Text(true) != "not reached: it is frozen (last reached: 0s ago)" || !w.Services[0].LastReached.After(well.Since) {
+	answered := well.Services[0].LastReached
+	if w := ask(); w.Ready() || w.Services[0].Text(true) != "not reached: it is frozen (last reached: 0s ago)" || !w.Services[0].LastReached.Equal(answered) {
 		t.Errorf("frozen: %+v, %q", w, w.Services[0].Text(true))
+	}
+	conn, err := d.DialContext(t.Context(), "tcp", "nsqd-proxy:4150")
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn.Close()
+	if s := find(t, "one")[0].Services[0]; s.Reached || s.Reason != "it is frozen" || !s.LastReached.Equal(answered) {
+		t.Errorf("a connection is taken for an answer: %+v", s)
+	}
+	answer.Store("")
+	if w := ask(); !w.Ready() || !w.Services[0].LastReached.After(answered) {
+		t.Errorf("it answers again: %+v", w)
 	}
 
 	l.Close()
@@ -177,7 +191,7 @@ func TestAServiceThatDoesNotAnswerHoldsUpNobodyForLong(t *testing.T) {
 		return ctx.Err()
 	})
 	workers, err := status.Find(t.Context(), "one", true)
-	if err != nil || workers[0].Services[0].Text(true) != "not reached: no answer within 2s (last reached: never)" {
+	if err != nil || workers[0].Services[0].Text(true) != "not reached: no answer within 2s" {
 		t.Errorf("%+v, %v", workers, err)
 	}
 	if now := find(t, "one")[0]; now.Asked {
@@ -279,5 +293,67 @@ func TestWhatAKilledWorkerLeftIsSweptAndNotTakenForAWorker(t *testing.T) {
 	}
 	if found := find(t, ""); len(found) != 2 {
 		t.Errorf("%d workers", len(found))
+	}
+}
+
+// Services that answer are of no use to a worker that may not use them, as with a wrong password.
+func TestAWorkerThatTakesNoTasksIsNotReadyAndSaysWhy(t *testing.T) {
+	shortTemp(t)
+	d, err := dialer.New(dialer.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	var paused error
+	s, err := status.Serve(status.Config{
+		ID: "one", Dialer: d, Stopping: func() bool { return false }, Paused: func() error { return paused },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if w := find(t, "one")[0]; !w.Ready() || w.Paused != "" {
+		t.Errorf("it takes tasks: %+v", w.Worker)
+	}
+	paused = errors.New("MongoDB is away: the user is refused")
+	if w := find(t, "one")[0]; w.Ready() || w.Paused != "MongoDB is away: the user is refused" {
+		t.Errorf("paused: %+v", w.Worker)
+	}
+}
+
+// One that is frozen must not decide of another, and its socket says whose it is.
+func TestAWorkerThatDoesNotAnswerIsNotTakenForAnother(t *testing.T) {
+	dir := shortTemp(t)
+	serve(t, "one", "127.0.0.1:1")
+	folders, err := filepath.Glob(filepath.Join(dir, "ocr-worker-*"))
+	if err != nil || len(folders) != 1 {
+		t.Fatal(folders, err)
+	}
+	before, err := filepath.Glob(filepath.Join(folders[0], "*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	two, _ := serve(t, "two", "127.0.0.1:1")
+	after, err := filepath.Glob(filepath.Join(folders[0], "*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := slices.DeleteFunc(after, func(path string) bool { return slices.Contains(before, path) })[0]
+	if err := two.Close(); err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("unix", path) // and nobody accepts
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	if named := find(t, "one"); len(named) != 1 || named[0].ID != "one" {
+		t.Errorf("%+v", named)
+	}
+	if all, err := status.Find(t.Context(), "", false); len(all) != 1 || err == nil || !strings.Contains(err.Error(), "a worker does not answer") {
+		t.Errorf("of all: %+v, %v", all, err)
+	}
+	if none, err := status.Find(t.Context(), "two", false); len(none) != 0 || err == nil || errors.Is(err, status.ErrNone) {
+		t.Errorf("the frozen one: %+v, %v", none, err)
 	}
 }

@@ -92,10 +92,19 @@ func Open(cfg Config) (*Store, error) {
 // Hosts returns the addresses of the URI, for logs.
 func (s *Store) Hosts() []string { return s.uri.hosts }
 
-// Ping asks MongoDB for a sign of life, with authentication.
+// Ping asks MongoDB for a sign of life, in the way that work asks: it reads from the job documents. MongoDB's own ping is
+// answered to everybody, also to those who have not logged in or have no right to read.
 func (s *Store) Ping(ctx context.Context) error {
-	return s.do(ctx, "ping", func(ctx context.Context, c *mongo.Collection) error {
-		return c.Database().Client().Ping(ctx, readpref.Primary())
+	return s.do(ctx, "read "+collection, func(ctx context.Context, c *mongo.Collection) error {
+		// No document has this _id, so that none is read: one may have 16 MiB. FindOne would ask a second time before it tells
+		// of a failure.
+		return c.Database().RunCommand(ctx, bson.D{
+			{Key: "find", Value: collection},
+			{Key: "filter", Value: bson.M{"_id": "ping"}},
+			{Key: "projection", Value: bson.M{"_id": 1}},
+			{Key: "limit", Value: 1},
+			{Key: "singleBatch", Value: true},
+		}).Err()
 	})
 }
 

@@ -141,3 +141,13 @@ func TestHostsAreThoseOfTheURIWithoutItsUser(t *testing.T) {
 		t.Errorf("Hosts are %q", got)
 	}
 }
+
+// MongoDB answers its own ping to everybody.
+func TestASignOfLifeIsNoneWithoutTheRightToReadTheJobs(t *testing.T) {
+	t.Parallel()
+	srv := startMongo(t, mongotest.Config{User: user, Password: password})
+	store := open(t, jobs.Config{URI: "mongodb://" + srv.Addr() + "/gvpocr"})
+	if err := store.Ping(testContext(t)); !jobs.IsOutage(err) || !strings.Contains(err.Error(), "requires authentication") {
+		t.Errorf("%v", err)
+	}
+}
