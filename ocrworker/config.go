@@ -177,6 +177,7 @@ func ConfigFromEnv(environment []string) (Config, error) {
 	v := variables{UseNSQ: true}
 	err := environ.Parse(&v, environment)
 	dial, dialErr := dialer.ConfigFromEnv(environment)
+	v.NSQD = strings.TrimSpace(v.NSQD)
 	uri, uriErr := v.mongoURI()
 	queue, queueErr := v.nsq()
 	if err := errors.Join(err, dialErr, fileErr, uriErr, queueErr, v.check(), v.checkNSQDNames(dial)); err != nil {
@@ -192,7 +193,7 @@ func ConfigFromEnv(environment []string) (Config, error) {
 		NSQD:            v.NSQD,
 		NSQ:             queue,
 		ID:              v.ID,
-		Lookupds:        trimmed(v.Lookupds),
+		Lookupds:        v.lookupds(),
 		DefaultEngine:   v.DefaultProvider,
 		Engines:         map[string]ocr.Engine{},
 		Roots:           source.Roots{GVPOCR: v.GVPOCRPath, Newsletters: v.NewslettersPath},
@@ -232,9 +233,9 @@ func (v variables) check() error {
 	if v.NSQD != "" && !isAddress(v.NSQD) {
 		errs = append(errs, errors.New("NSQD_ADDRESS: not host:port"))
 	}
-	for _, address := range trimmed(v.Lookupds) {
-		if authority, _, _ := strings.Cut(strings.TrimPrefix(address, "http://"), "/"); !isAddress(authority) {
-			errs = append(errs, errors.New("NSQLOOKUPD_ADDRESSES: not host:port, with http:// or without, and commas between"))
+	for _, address := range v.lookupds() {
+		if !isAddress(strings.TrimPrefix(address, "http://")) {
+			errs = append(errs, errors.New("NSQLOOKUPD_ADDRESSES: not host:port, with http:// or without, and commas between (nor is what --nsqlookupd says)"))
 		}
 	}
 	if v.Concurrency < 0 {
@@ -258,15 +259,16 @@ func (v variables) level() (level slog.Level, err error) {
 	return level, err
 }
 
-// trimmed takes "a:4161, b:4161," as it is meant.
-func trimmed(list []string) []string {
-	var items []string
-	for _, item := range list {
-		if item = strings.TrimSpace(item); item != "" {
-			items = append(items, item)
+// lookupds takes "a:4161, http://b:4161/," as it is meant, and the path with which other clients of nsqlookupd ask.
+func (v variables) lookupds() []string {
+	var addresses []string
+	for _, address := range v.Lookupds {
+		address = strings.TrimRight(strings.TrimSpace(address), "/")
+		if address = strings.TrimRight(strings.TrimSuffix(address, "/lookup"), "/"); address != "" {
+			addresses = append(addresses, address)
 		}
 	}
-	return items
+	return addresses
 }
 
 func (v variables) logger(w io.Writer) *slog.Logger {
@@ -285,10 +287,12 @@ func (v variables) mongoURI() (string, error) {
 	authority, _, _ := strings.Cut(rest, "/")
 	bare := ok && !strings.Contains(authority, "@")
 	switch {
-	case bare && v.MongoUser == "" && v.MongoPassword != "":
-		return "", errors.New("MONGO_USERNAME: MONGO_PASSWORD is set and this is not, nor has MONGO_URI a user")
-	case bare && v.MongoUser != "" && v.MongoPassword == "":
-		return "", errors.New("MONGO_PASSWORD: MONGO_USERNAME is set and this is not (MONGO_PASSWORD_FILE may name a file instead)")
+	case bare && v.MongoUser != "" && v.MongoPassword == "": // X.509 has none
+		user, err := credential("MONGO_USERNAME", v.MongoUser)
+		if err != nil {
+			return "", err
+		}
+		uri = scheme + "://" + url.User(user).String() + "@" + rest
 	case bare && v.MongoUser != "":
 		user, err := credential("MONGO_USERNAME", v.MongoUser)
 		password, passwordErr := credential("MONGO_PASSWORD", v.MongoPassword)

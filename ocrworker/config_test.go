@@ -111,13 +111,30 @@ func TestUserAndPasswordReachMongoDBAsTheyAre(t *testing.T) {
 	}
 }
 
-func TestAUserWithoutAPasswordAndAPasswordWithoutAUserAreRefused(t *testing.T) {
+// A certificate's user has no password, and a compose file may set a password that is not needed.
+func TestAUserNeedsNoPasswordAndAPasswordWithoutAUserIsLeftOut(t *testing.T) {
 	const bare = "MONGO_URI=mongodb://mongodb-proxy:27017/gvpocr"
-	for line, missing := range map[string]string{"MONGO_USERNAME=s3cret": "MONGO_PASSWORD: ", "MONGO_PASSWORD=s3cret": "MONGO_USERNAME: "} {
-		_, err := ocrworker.ConfigFromEnv(append(slices.Clone(minimal), bare, line))
-		if err == nil || !strings.HasPrefix(err.Error(), missing) || strings.Contains(err.Error(), "s3cret") {
-			t.Errorf("%s: %v", line, err)
+	for line, want := range map[string]string{
+		"MONGO_USERNAME=a@b":    "mongodb://a%40b@mongodb-proxy:27017/gvpocr",
+		"MONGO_PASSWORD=s3cret": "mongodb://mongodb-proxy:27017/gvpocr",
+	} {
+		if got := configFrom(t, bare, line).MongoURI; got != want {
+			t.Errorf("%s: %s, want %s", line, got, want)
 		}
+	}
+}
+
+func TestAddressesAreTakenAsPeopleWriteThem(t *testing.T) {
+	cfg := configFrom(t,
+		"NSQD_ADDRESS= gvpocr_nsqd.1:4150 ",
+		"NSQLOOKUPD_ADDRESSES=a:4161, http://b:4161/,http://[::1]:4161/lookup, C:4161//,",
+		"MONGO_URI=mongodb://u:p@mongo.1:27017, b:27018/gvpocr",
+	)
+	if cfg.NSQD != "gvpocr_nsqd.1:4150" {
+		t.Errorf("nsqd %q", cfg.NSQD)
+	}
+	if want := []string{"a:4161", "http://b:4161", "http://[::1]:4161", "C:4161"}; !slices.Equal(cfg.Lookupds, want) {
+		t.Errorf("nsqlookupds %q, want %q", cfg.Lookupds, want)
 	}
 }
 

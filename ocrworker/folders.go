@@ -3,10 +3,11 @@ package ocrworker
 import (
 	"errors"
 	"io"
+	"io/fs"
 	"os"
 )
 
-// announceFolders warns of a folder that is not there or is empty, as one is that was not mounted. The worker goes on: tasks
+// announceFolders says that a folder is not there or is empty, as one is that was not mounted. The worker goes on: tasks
 // wait for the first; the second may get its files yet.
 func (w *Worker) announceFolders() {
 	for _, f := range []struct{ variable, path string }{
@@ -17,6 +18,8 @@ func (w *Worker) announceFolders() {
 		}
 		log := w.logger.With("folder", f.path, "variable", f.variable)
 		switch err := readable(f.path); {
+		case errors.Is(err, fs.ErrNotExist):
+			log.Info("the folder is not there; tasks that need it wait for it") // not every worker has both
 		case errors.Is(err, io.EOF):
 			log.Warn("the folder is empty; is it mounted? Files that tasks look for in it end as errors")
 		case err != nil:

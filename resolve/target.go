@@ -141,19 +141,32 @@ func checkPort(port string) error {
 	return nil
 }
 
-// IsHost reports whether s, without a port, is an IP address or a host name as a target may hold one: what DNS and
-// container names use. Text from elsewhere that is to be dialed, or shown, can be told by it from what is none.
+// IsHost reports whether s, without a port, is an IP address or has the form of a host name: what DNS and container names
+// use, gvpocr_nsqd.1 among them. Text from elsewhere that is to be dialed, or shown, can be told by it from what is none.
 func IsHost(s string) bool {
 	if ip, err := netip.ParseAddr(s); err == nil {
 		return ip.Zone() == "" || checkHostName(ip.Zone()) == nil // a zone may hold anything
 	}
-	return checkHostName(s) == nil
+	return checkLabels(strings.TrimSuffix(s, ".")) == nil
 }
 
-// checkHostName allows what DNS and container names use. It is stricter than DNS, which allows any byte: a stray
-// blank, slash or at sign is a mistake that should not wait for a lookup to fail.
+// checkHostName allows what checkLabels does, but for what looks like an address.
 func checkHostName(host string) error {
 	name := strings.TrimSuffix(host, ".")
+	if err := checkLabels(name); err != nil {
+		return err
+	}
+	// The last label of a DNS name is never a number (RFC 3696): 10.0.0.256 is a mistyped address.
+	last := name[strings.LastIndexByte(name, '.')+1:]
+	if strings.Trim(last, "0123456789") == "" && strings.Contains(name, ".") {
+		return errors.New("neither an IP address nor a host name")
+	}
+	return nil
+}
+
+// checkLabels allows what DNS and container names use. It is stricter than DNS, which allows any byte: a stray blank, slash
+// or at sign is a mistake that should not wait for a lookup to fail.
+func checkLabels(name string) error {
 	if name == "" || len(name) > 253 {
 		return errors.New("a host name has 1 to 253 characters")
 	}
@@ -166,11 +179,6 @@ func checkHostName(host string) error {
 		if (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '-' && r != '_' && r != '.' {
 			return errors.New("a host name has letters, digits, '-', '_' and '.' (write other names in punycode)")
 		}
-	}
-	// The last label of a DNS name is never a number (RFC 3696): 10.0.0.256 is a mistyped address.
-	last := name[strings.LastIndexByte(name, '.')+1:]
-	if strings.Trim(last, "0123456789") == "" && strings.Contains(name, ".") {
-		return errors.New("neither an IP address nor a host name")
 	}
 	return nil
 }

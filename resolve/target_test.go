@@ -129,12 +129,12 @@ func FuzzParseTarget(f *testing.F) {
 }
 
 func TestAHostIsAnAddressOrANameOfDNSOrContainers(t *testing.T) {
-	for _, host := range []string{"a", "gvpocr_nsqd", "3f2a91c0de4b", "db.example.org.", "10.0.0.1", "::1", "fe80::1%eth0"} {
+	for _, host := range []string{"a", "gvpocr_nsqd", "gvpocr_nsqd.1", "3f2a91c0de4b", "db.example.org.", "10.0.0.1", "::1", "fe80::1%eth0"} {
 		if !resolve.IsHost(host) {
 			t.Errorf("%q is none", host)
 		}
 	}
-	for _, host := range []string{"", "a:1", "[::1]", "u@a", "a/b", "10.0.0.256", "a b", "\x1b[31m", "fe80::1%\x1b[31m", "a|b", "srv:a"} {
+	for _, host := range []string{"", "a:1", "[::1]", "u@a", "a/b", "a..b", "a b", "\x1b[31m", "fe80::1%\x1b[31m", "a|b", "srv:a"} {
 		if resolve.IsHost(host) {
 			t.Errorf("%q is one", host)
 		}

@@ -5,7 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -44,25 +46,30 @@ func runArgs(cmd *cobra.Command, args []string) error {
 		return fmt.Errorf("unexpected argument %q; see ocr-worker --help", args[0])
 	}
 	for _, arg := range args {
-		// An address has a port, which no command's name has.
+		_, _, err := net.SplitHostPort(strings.TrimPrefix(arg, "http://"))
+		if err == nil {
+			continue
+		}
 		if c, _, err := cmd.Root().Find([]string{arg}); err == nil && c.HasParent() {
 			return fmt.Errorf("%q is a command, not the address of a nsqlookupd: a command comes first, with flags of its own; see ocr-worker %s --help", arg, c.Name())
 		}
+		return fmt.Errorf("%q is not the address (host:port) of a nsqlookupd; see ocr-worker --help", arg)
 	}
 	return nil
 }
 
 func run(ctx context.Context, id string, lookupds []string) error {
-	cfg, err := config(os.Environ())
+	environment := os.Environ()
+	if len(lookupds) > 0 {
+		environment = append(environment, "NSQLOOKUPD_ADDRESSES="+strings.Join(lookupds, ","))
+	}
+	cfg, err := config(environment)
 	if err != nil {
 		return err
 	}
 	cfg.ID = cmp.Or(id, cfg.ID)
 	if cfg.ID == "" {
 		cfg.ID, _ = os.Hostname() // as the worker would; the status server says it too
-	}
-	if len(lookupds) > 0 {
-		cfg.Lookupds = lookupds
 	}
 	worker, err := ocrworker.New(cfg)
 	if err != nil {

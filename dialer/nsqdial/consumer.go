@@ -134,7 +134,7 @@ func (c *Consumer) Stats() ConsumerStats {
 // handlers that still run are requeued, for another consumer to take at once, and Stop returns an error that says how
 // many; it does not wait for those handlers then.
 func (c *Consumer) Stop(ctx context.Context) error {
-	c.account.stop()
+	c.work(c.account.stop()...)
 	c.cancel()
 	stopped := make(chan struct{})
 	go func() {

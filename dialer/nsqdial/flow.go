@@ -10,7 +10,7 @@ import (
 // is taken, and the connections stay. It returns at once; a message that was under way meanwhile goes back to the
 // queue.
 func (c *Consumer) SetMaxInFlight(n int) {
-	c.account.setMax(max(n, 0))
+	c.work(c.account.setMax(max(n, 0))...)
 }
 
 // turnTime is how long a connection goes first where there are more connections than messages to share: go-nsq's
@@ -36,15 +36,7 @@ func (c *Consumer) onMessage(s *session, m *nsq.Message) error {
 	d, todo, err := c.account.arrive(s, m)
 	switch todo {
 	case handle:
-		c.handlers.Go(func() {
-			for d, todo := d, handle; d != nil; d, todo = c.account.returned(d) {
-				if todo == giveBack {
-					d.message.RequeueWithoutBackoff(0)
-					continue
-				}
-				c.handle(d)
-			}
-		})
+		c.work(task{d, handle})
 	case finishAgain:
 		c.handlers.Go(m.Finish)
 	case giveBack:
@@ -52,6 +44,21 @@ func (c *Consumer) onMessage(s *session, m *nsq.Message) error {
 	case nothing:
 	}
 	return err
+}
+
+// work does each task, and what becomes due when it has ended, in a goroutine of its own.
+func (c *Consumer) work(tasks ...task) {
+	for _, t := range tasks {
+		c.handlers.Go(func() {
+			for d, todo := t.d, t.todo; d != nil; d, todo = c.account.returned(d) {
+				if todo == giveBack {
+					d.message.RequeueWithoutBackoff(0)
+				} else {
+					c.handle(d)
+				}
+			}
+		})
+	}
 }
 
 func (c *Consumer) handle(d *delivery) {

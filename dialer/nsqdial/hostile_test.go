@@ -122,10 +122,10 @@ func FuzzParseProducers(f *testing.F) {
 }
 
 func TestOnlyProducersThatCanBeDialedAreTaken(t *testing.T) {
-	nsqds, err := parseProducers([]byte(`{"producers":[{"broadcast_address":"a","tcp_port":4150},
+	nsqds, err := parseProducers([]byte(`{"producers":[{"broadcast_address":"gvpocr_nsqd.1","tcp_port":4150},
 		{"broadcast_address":"","tcp_port":4150},{"broadcast_address":"b","tcp_port":0},{"broadcast_address":"\u001b[31mEVIL\nx","tcp_port":4150},
 		{"broadcast_address":"fe80::1%\u001b[31m","tcp_port":4150},{"broadcast_address":"::1","tcp_port":1}]}`))
-	if got := fmt.Sprint(nsqds); err != nil || got != "[a:4150 [::1]:1]" {
+	if got := fmt.Sprint(nsqds); err != nil || got != "[gvpocr_nsqd.1:4150 [::1]:1]" {
 		t.Errorf("got %s, %v", got, err)
 	}
 }

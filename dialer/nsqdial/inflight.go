@@ -178,20 +178,39 @@ func (a *account) answered(d *delivery) {
 	a.shareLocked()
 }
 
-// setMax changes the limit.
-func (a *account) setMax(n int) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.max = n
-	a.shareLocked()
+// task is a delivery, and what a goroutine of its own is to do with it: handle or giveBack.
+type task struct {
+	d    *delivery
+	todo step
 }
 
-// stop lets nothing new be taken.
-func (a *account) stop() {
+// setMax changes the limit, and returns what was parked and has to wait no longer.
+func (a *account) setMax(n int) []task {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	defer a.shareLocked()
+	a.max = n
+	return a.unparkAllLocked()
+}
+
+// stop lets nothing new be taken, and returns what was parked.
+func (a *account) stop() []task {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	defer a.shareLocked()
 	a.stopping = true
-	a.shareLocked()
+	return a.unparkAllLocked()
+}
+
+func (a *account) unparkAllLocked() (tasks []task) {
+	for a.stopping || a.max == 0 || a.handlersLocked() < a.max {
+		d, todo := a.unparkLocked()
+		if d == nil {
+			break
+		}
+		tasks = append(tasks, task{d, todo})
+	}
+	return tasks
 }
 
 // join gives a fresh session its share of the messages.

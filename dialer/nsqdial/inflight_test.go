@@ -202,8 +202,6 @@ func TestAMessageWaitsForAHandlerThatHasAnsweredToReturn(t *testing.T) {
 	}{
 		"and is handled then":                  {handle, func(*ledger, *session) {}},
 		"and comes again meanwhile":            {handle, func(l *ledger, s *session) { l.wantArrive(s, 2, nothing) }},
-		"and goes back in a pause":             {giveBack, func(l *ledger, _ *session) { l.setMax(0) }},
-		"and goes back at the end":             {giveBack, func(l *ledger, _ *session) { l.stop() }},
 		"and goes back when the service moves": {giveBack, func(l *ledger, s *session) { l.leave(s) }},
 		"and is forgotten with its connection": {nothing, func(l *ledger, s *session) { l.leave(s); l.close(s) }},
 		"and is given up meanwhile":            {nothing, func(l *ledger, _ *session) { l.answer(l.parked[0], false) }},
@@ -235,6 +233,34 @@ func TestAMessageWaitsForAHandlerThatHasAnsweredToReturn(t *testing.T) {
 				if s.held != 0 {
 					t.Errorf("%d messages are left on a connection", s.held)
 				}
+			}
+		})
+	}
+}
+
+func TestAChangedLimitDoesNotWaitForAHandlerToReturn(t *testing.T) {
+	for name, c := range map[string]struct {
+		want   step
+		change func(l *ledger) []task
+	}{
+		"more":  {handle, func(l *ledger) []task { return l.setMax(2) }},
+		"pause": {giveBack, func(l *ledger) []task { return l.setMax(0) }},
+		"end":   {giveBack, func(l *ledger) []task { return l.stop() }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := newLedger(t, 1)
+			s := l.session()
+			first := l.wantArrive(s, 1, handle)
+			l.answer(first, true) // and runs on
+			l.wantArrive(s, 2, nothing)
+			tasks := c.change(l)
+			if len(tasks) != 1 || tasks[0].todo != c.want {
+				t.Fatalf("%v, want one message with step %d", tasks, c.want)
+			}
+			l.finish(tasks[0].d)
+			l.returned(first)
+			if _, n := l.count(); n != 0 || s.held != 0 {
+				t.Errorf("%d messages are left, %d on the connection", n, s.held)
 			}
 		})
 	}

@@ -59,8 +59,8 @@ func (s *Store) follow(ctx context.Context, job string, at counts) error {
 		return nil
 	}
 	err := s.writeProgress(ctx, job, at)
-	if final && IsOutage(err) {
-		return err
+	if final {
+		return s.unlessOutage(job, err)
 	}
 	if err != nil {
 		s.logger.Warn("progress not written", "job", job, "error", err)
@@ -74,7 +74,16 @@ func (s *Store) catchUp(ctx context.Context, job string, at counts) error {
 	if at.Consumed < at.Total || at.Progress.Current >= at.Total {
 		return nil
 	}
-	return s.writeProgress(ctx, job, at)
+	return s.unlessOutage(job, s.writeProgress(ctx, job, at))
+}
+
+// unlessOutage logs what is no outage: the files are counted, whatever the progress says.
+func (s *Store) unlessOutage(job string, err error) error {
+	if err != nil && !IsOutage(err) {
+		s.logger.Warn("progress not written", "job", job, "error", err)
+		return nil
+	}
+	return err
 }
 
 func (s *Store) writeProgress(ctx context.Context, job string, at counts) error {

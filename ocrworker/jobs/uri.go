@@ -54,6 +54,7 @@ func parseURI(text string) (connection, error) {
 
 // isNoHost reports what the driver takes for a host and nobody can dial: it would look like an outage for ever.
 func isNoHost(address string) bool {
+	address = strings.TrimSpace(address) // after a comma; the driver works with the others
 	if strings.HasPrefix(address, "/") {
 		return false // a socket
 	}

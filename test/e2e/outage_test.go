@@ -56,7 +56,7 @@ func TestAFolderThatLooksAsIfItWereNotMountedIsNamedAtTheStart(t *testing.T) {
 	empty, missing := t.TempDir(), filepath.Join(s.dir, "missing")
 	w := s.worker("worker1", "GVPOCR_PATH="+empty, "NEWSLETTERS_PATH="+missing)
 	w.waitLog("the folder is empty; is it mounted?", "folder="+empty, "variable=GVPOCR_PATH")
-	w.waitLog("the folder can't be read; is it mounted?", "folder="+missing, "variable=NEWSLETTERS_PATH", "no such file")
+	w.waitLog("the folder is not there; tasks that need it wait for it", "folder="+missing, "variable=NEWSLETTERS_PATH")
 	s.put("notice.gif", "scans/1.gif")
 	full := s.worker("worker2")
 	full.waitLog("connection successful", "service=mongodb")
