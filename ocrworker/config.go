@@ -235,7 +235,7 @@ func (v variables) check() error {
 	}
 	for _, address := range v.lookupds() {
 		if !isAddress(strings.TrimPrefix(address, "http://")) {
-			errs = append(errs, errors.New("NSQLOOKUPD_ADDRESSES: not host:port, with http:// or without, and commas between (nor is what --nsqlookupd says)"))
+			errs = append(errs, errors.New("NSQLOOKUPD_ADDRESSES: not host:port, with http:// or without, and commas between"))
 		}
 	}
 	if v.Concurrency < 0 {

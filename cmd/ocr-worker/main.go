@@ -52,8 +52,8 @@ way.`
 	root.SilenceErrors = true
 	root.Args = func(cmd *cobra.Command, args []string) error {
 		err := runArgs(cmd, args)
-		if err == nil {
-			return nil
+		if err == nil || len(args) == 0 {
+			return err
 		}
 		if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
 			return fmt.Errorf("unexpected argument %q; did you mean %q? See ocr-worker --help", args[0], near[0])

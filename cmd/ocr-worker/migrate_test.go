@@ -14,6 +14,7 @@ func TestAWorkersCommandLineIsToldFromAnotherPrograms(t *testing.T) {
 		{false, []string{"python", "run_worker.py", "--worker-id", "w1"}},
 		{false, []string{"python", "run_worker.py", "--worker-id", "w1", "--nsqlookupd", "nsqlookupd-proxy:4161"}},
 		{false, []string{"--queue", "x"}},
+		{false, []string{"--nsqlookupd", "nsqlookupd-proxy"}},
 	} {
 		if err := workerTakes(c.words); (err == nil) != c.takes {
 			t.Errorf("%q: %v", c.words, err)

@@ -45,15 +45,22 @@ func runArgs(cmd *cobra.Command, args []string) error {
 	if len(args) > 0 && !cmd.Flags().Changed("nsqlookupd") {
 		return fmt.Errorf("unexpected argument %q; see ocr-worker --help", args[0])
 	}
-	for _, arg := range args {
-		_, _, err := net.SplitHostPort(strings.TrimPrefix(arg, "http://"))
-		if err == nil {
+	given, err := cmd.Flags().GetStringSlice("nsqlookupd")
+	if err != nil {
+		return err
+	}
+	for _, arg := range append(given, args...) {
+		if strings.Contains(arg, "@") {
+			return errors.New("what --nsqlookupd says holds a user or password, which nsqlookupd does not know: write host:port")
+		}
+		authority, _, _ := strings.Cut(strings.TrimPrefix(strings.TrimSpace(arg), "http://"), "/")
+		if _, _, err := net.SplitHostPort(authority); err == nil {
 			continue
 		}
 		if c, _, err := cmd.Root().Find([]string{arg}); err == nil && c.HasParent() {
 			return fmt.Errorf("%q is a command, not the address of a nsqlookupd: a command comes first, with flags of its own; see ocr-worker %s --help", arg, c.Name())
 		}
-		return fmt.Errorf("%q is not the address (host:port) of a nsqlookupd; see ocr-worker --help", arg)
+		return fmt.Errorf("%q is not the address of a nsqlookupd, as host:port; see ocr-worker --help", arg)
 	}
 	return nil
 }

@@ -78,6 +78,9 @@ func TestTheCommandLineSaysWhatIsWrong(t *testing.T) {
 		"an nsqlookupd that is no address": {
 			args: []string{"--nsqlookupd", "nsqlookupd-proxy"}, code: 1, says: []string{"nsqlookupd-proxy", "host:port"},
 		},
+		"an nsqlookupd with a password": {
+			args: []string{"--nsqlookupd", "http://u:s3cret@nsqlookupd-proxy"}, code: 1, says: []string{"--nsqlookupd", "host:port"}, not: []string{"s3cret"},
+		},
 		"an nsqd that is no address": {env: []string{"NSQD_ADDRESS=nsqd-proxy"}, code: 1, says: []string{"NSQD_ADDRESS", "host:port"}},
 	} {
 		t.Run(name, func(t *testing.T) {
