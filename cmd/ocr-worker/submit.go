@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -48,7 +49,7 @@ two folders are left out, and named.`,
 				return err
 			}
 			_, notSaid := fmt.Fprintf(cmd.OutOrStdout(), "job %s: %s\n", id, files(len(found.Paths)))
-			err = publish(cmd.ErrOrStderr(), len(found.Paths), func(published func()) error {
+			err = publish(cmd.Context(), cmd.ErrOrStderr(), len(found.Paths), func(published func()) error {
 				return c.Publish(cmd.Context(), id, found.Paths, *options, published)
 			})
 			if err = errors.Join(err, notSaid); err != nil || !wait {
@@ -63,8 +64,9 @@ two folders are left out, and named.`,
 // publishingTold is how often it is said how many tasks are published.
 const publishingTold = 2 * time.Second
 
-// publish calls do, and shows how many of the tasks it has published.
-func publish(say io.Writer, total int, do func(published func()) error) error {
+// publish calls do, and shows how many of the tasks it has published. An interrupt is answered at once, although do ends only
+// with the tasks that it has begun.
+func publish(ctx context.Context, say io.Writer, total int, do func(published func()) error) error {
 	var published atomic.Int64
 	done := make(chan error, 1)
 	go func() { done <- do(func() { published.Add(1) }) }()
@@ -79,8 +81,12 @@ func publish(say io.Writer, total int, do func(published func()) error) error {
 	}
 	ticker := time.NewTicker(every)
 	defer ticker.Stop()
+	interrupted := ctx.Done()
 	for {
 		select {
+		case <-interrupted:
+			interrupted = nil
+			fmt.Fprintln(say, "interrupted; the tasks that are on their way to nsqd are waited for")
 		case err := <-done:
 			if bar != nil {
 				bar.SetCurrent(published.Load())

@@ -152,8 +152,8 @@ func TestAnOutageOfMongoDBCostsAJobNothingButItsTime(t *testing.T) {
 			began := time.Now()
 			w.waitLog("MongoDB is away: intake is paused", "error=")
 			noticed := time.Since(began)
-			if noticed > kind.noticed {
-				t.Errorf("intake is paused %v after the outage began, want at most %v", noticed, kind.noticed)
+			if noticed > kind.noticed+slack {
+				t.Errorf("intake is paused %v after the outage began, want %v or little more", noticed, kind.noticed)
 			}
 			eventually(t, "nsqd is asked for nothing", func() bool { return s.queue().Ready == 0 })
 			before := counted()
@@ -172,8 +172,8 @@ func TestAnOutageOfMongoDBCostsAJobNothingButItsTime(t *testing.T) {
 			eventually(t, "a result is stored", func() bool { return counted() > before })
 			first := time.Since(ended)
 			t.Logf("intake paused after %v, first result %v after the end of %v", noticed, first, ended.Sub(began))
-			if first > 2*time.Second {
-				t.Errorf("the first result comes %v after the outage, want at most 2 s", first)
+			if first > 2*time.Second+slack {
+				t.Errorf("the first result comes %v after the outage, want 2 s or little more", first)
 			}
 			done := s.finish(job)
 			s.wantResults(done, paths...)
@@ -229,8 +229,8 @@ func TestAFrozenMongoDBPausesTheIntakeWhileAPageIsRecognized(t *testing.T) {
 	door.freeze()
 	began := time.Now()
 	eventually(t, "nsqd is asked for nothing", func() bool { return s.queue().Ready == 0 })
-	if took := time.Since(began); took > 12*time.Second {
-		t.Errorf("intake pauses %v after MongoDB froze, want at most 12 s", took)
+	if took := time.Since(began); took > 12*time.Second+slack {
+		t.Errorf("intake pauses %v after MongoDB froze, want 12 s or little more", took)
 	}
 	w.waitLog("MongoDB is away: intake is paused")
 	g.open()
