@@ -24,9 +24,9 @@ type discovery struct {
 
 // listing is what one lookupd said last.
 type listing struct {
-	nsqds   []string // advertised host:port
-	known   bool     // it has answered before
-	failing bool     // it did not answer the last question
+	producers
+	known   bool // it has answered before
+	failing bool // it did not answer the last question
 }
 
 // link keeps up the connection to one nsqd.
@@ -76,11 +76,11 @@ func (c *Consumer) discover() {
 func (c *Consumer) poll(i int, u *url.URL) {
 	for {
 		nudged := c.nextNudge()
-		nsqds, err := c.lookup.ask(c.ctx, u)
+		listed, err := c.lookup.ask(c.ctx, u)
 		if c.ctx.Err() != nil {
 			return
 		}
-		c.heard(i, u, nsqds, err)
+		c.heard(i, u, listed, err)
 		if err != nil {
 			c.fallBack()
 		}
@@ -97,15 +97,17 @@ func (c *Consumer) poll(i int, u *url.URL) {
 }
 
 // heard takes in what a lookupd answered.
-func (c *Consumer) heard(i int, u *url.URL, nsqds []string, err error) {
+func (c *Consumer) heard(i int, u *url.URL, listed producers, err error) {
 	c.mu.Lock()
 	l := &c.seen.lookupds[i]
 	failed, known := l.failing, l.known
 	l.failing = err != nil
+	unusable := false // and that is new
 	if err == nil {
-		l.nsqds, l.known = nsqds, true
+		unusable = len(listed.leftOut) > 0 && !slices.Equal(listed.leftOut, l.leftOut)
+		l.producers, l.known = listed, true
 		c.seen.heard = time.Now()
-		c.wantLocked(nsqds, false)
+		c.wantLocked(listed.nsqds, false)
 	}
 	c.mu.Unlock()
 	c.review()
@@ -115,7 +117,11 @@ func (c *Consumer) heard(i int, u *url.URL, nsqds []string, err error) {
 	case err == nil && failed:
 		c.logger.Info("nsqlookupd answers again", "nsqlookupd", u.Host)
 	case err == nil && !known:
-		c.logger.Debug("nsqlookupd answers", "nsqlookupd", u.Host, "nsqds", nsqds)
+		c.logger.Debug("nsqlookupd answers", "nsqlookupd", u.Host, "nsqds", listed.nsqds)
+	}
+	if unusable {
+		c.logger.Warn("an nsqd is left out: what it advertises is not a host and a port; set its -broadcast-address",
+			"nsqlookupd", u.Host, "advertised", listed.leftOut)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"strings"
@@ -106,6 +107,33 @@ func TestLookupdsAreAskedSeldomWhileNothingIsMissing(t *testing.T) {
 		p.drop()
 		if n := l.questions(10 * time.Second); n < 10 || n > 60 {
 			t.Errorf("asked %d times in 10 s without a connection, want about two a second", n)
+		}
+	})
+}
+
+func TestAnNSQDThatAdvertisesWhatCannotBeDialedIsToldOfOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, l := newPlace(t), &lister{}
+		l.say("a", lists("nsqd-1", "no host"))
+		var log strings.Builder
+		look := &lookup{client: &http.Client{Transport: l}, urls: []*url.URL{{Scheme: "http", Host: "a:4161", Path: "/lookup"}}}
+		cfg := ConsumerConfig{Topic: "tasks", Channel: "workers", Logger: slog.New(slog.NewTextHandler(&log, nil))}
+		c := newConsumer(cfg, NewConfig(), look, nsq.HandlerFunc(func(*nsq.Message) error { return nil }), nsqDialer{p.dial, p.health})
+		c.start()
+		time.Sleep(10 * time.Minute)
+		if c.Stats().Connections != 1 {
+			t.Error("the other one is not connected")
+		}
+		l.say("a", lists("nsqd-1", "no host", "no host either"))
+		time.Sleep(10 * time.Minute)
+		if err := c.Stop(context.Background()); err != nil {
+			t.Error(err)
+		}
+		if n := strings.Count(log.String(), "level=WARN"); n != 2 || strings.Count(log.String(), "advertised") != 2 {
+			t.Errorf("%d warnings, want one for each that is new:\n%s", n, &log)
+		}
+		if want := `nsqlookupd=a:4161 advertised="[no host either:4150 no host:4150]"`; !strings.Contains(log.String(), want) {
+			t.Errorf("the log does not have %s:\n%s", want, &log)
 		}
 	})
 }

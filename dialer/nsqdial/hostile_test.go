@@ -12,6 +12,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/gvpocr/worker/dialer"
+	"github.com/gvpocr/worker/internal/printable"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -108,11 +109,14 @@ func FuzzParseProducers(f *testing.F) {
 	f.Add([]byte(`{"message":"TOPIC_NOT_FOUND"}`))
 	f.Add([]byte(`[]`))
 	f.Fuzz(func(t *testing.T, body []byte) {
-		nsqds, err := parseProducers(body)
-		if err != nil && nsqds != nil {
+		listed, err := parseProducers(body)
+		if err != nil && (listed.nsqds != nil || listed.leftOut != nil) {
 			t.Error("an answer and an error")
 		}
-		for _, addr := range nsqds {
+		if text := strings.Join(listed.leftOut, ""); text != printable.Line(text) || len(text) > maxLeftOut*maxLeftOutBytes {
+			t.Errorf("%q is not fit to be shown", text)
+		}
+		for _, addr := range listed.nsqds {
 			host, port, err := net.SplitHostPort(addr)
 			if err != nil || host == "" || port == "" || port == "0" {
 				t.Errorf("%q: %v", addr, err)
@@ -122,10 +126,13 @@ func FuzzParseProducers(f *testing.F) {
 }
 
 func TestOnlyProducersThatCanBeDialedAreTaken(t *testing.T) {
-	nsqds, err := parseProducers([]byte(`{"producers":[{"broadcast_address":"gvpocr_nsqd.1","tcp_port":4150},
+	listed, err := parseProducers([]byte(`{"producers":[{"broadcast_address":"gvpocr_nsqd.1","tcp_port":4150},
 		{"broadcast_address":"","tcp_port":4150},{"broadcast_address":"b","tcp_port":0},{"broadcast_address":"\u001b[31mEVIL\nx","tcp_port":4150},
 		{"broadcast_address":"fe80::1%\u001b[31m","tcp_port":4150},{"broadcast_address":"::1","tcp_port":1}]}`))
-	if got := fmt.Sprint(nsqds); err != nil || got != "[gvpocr_nsqd.1:4150 [::1]:1]" {
+	if got := fmt.Sprint(listed.nsqds); err != nil || got != "[gvpocr_nsqd.1:4150 [::1]:1]" {
 		t.Errorf("got %s, %v", got, err)
+	}
+	if got := fmt.Sprint(listed.leftOut); got != "[:4150 [31mEVIL x:4150 [fe80::1%[31m]:4150 b:0]" {
+		t.Errorf("left out are %s", got)
 	}
 }

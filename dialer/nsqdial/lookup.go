@@ -8,12 +8,14 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/gvpocr/worker/dialer"
 	"github.com/gvpocr/worker/internal/httpget"
+	"github.com/gvpocr/worker/internal/printable"
 	"github.com/gvpocr/worker/resolve"
 )
 
@@ -21,6 +23,10 @@ import (
 const (
 	maxLookupBytes = 4 << 20
 	maxProducers   = 256
+
+	// What can't be dialed is for people, to find whose it is.
+	maxLeftOut      = 8
+	maxLeftOutBytes = 300 // more than a host name and a port have
 )
 
 // lookup asks nsqlookupds for the nsqds that hold a topic.
@@ -62,29 +68,35 @@ func lookupURL(address string) (*url.URL, error) {
 // lookupTimeout bounds one question beyond the dial's budget: nsqlookupd answers from memory.
 const lookupTimeout = 20 * time.Second
 
+// producers are the nsqds that a lookupd lists, by what they advertise.
+type producers struct {
+	nsqds   []string // host:port
+	leftOut []string // can't be dialed; for people, and not all where there are many
+}
+
 // ask asks one lookupd for the nsqds that have the topic.
-func (l *lookup) ask(ctx context.Context, u *url.URL) ([]string, error) {
+func (l *lookup) ask(ctx context.Context, u *url.URL) (producers, error) {
 	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
 	defer cancel()
 	answer, err := httpget.Get(ctx, l.client, u.String(), maxLookupBytes)
 	switch {
 	case err != nil:
-		return nil, fmt.Errorf("nsqlookupd %s: %w", u.Host, err)
+		return producers{}, fmt.Errorf("nsqlookupd %s: %w", u.Host, err)
 	case answer.Status == http.StatusNotFound:
-		return nil, nil // nobody has published on the topic yet
+		return producers{}, nil // nobody has published on the topic yet
 	case answer.Status != http.StatusOK:
-		return nil, fmt.Errorf("nsqlookupd %s: it answers with status %d", u.Host, answer.Status)
+		return producers{}, fmt.Errorf("nsqlookupd %s: it answers with status %d", u.Host, answer.Status)
 	}
-	nsqds, err := parseProducers(answer.Body)
+	listed, err := parseProducers(answer.Body)
 	if err != nil {
-		return nil, fmt.Errorf("nsqlookupd %s: %w", u.Host, err)
+		return producers{}, fmt.Errorf("nsqlookupd %s: %w", u.Host, err)
 	}
-	return nsqds, nil
+	return listed, nil
 }
 
 // parseProducers reads the answer to /lookup. A producer that can't be dialed is left out: one bad registration must
 // not hide the others.
-func parseProducers(body []byte) ([]string, error) {
+func parseProducers(body []byte) (listed producers, err error) {
 	var answer struct {
 		Producers []struct {
 			BroadcastAddress string `json:"broadcast_address"`
@@ -92,14 +104,20 @@ func parseProducers(body []byte) ([]string, error) {
 		} `json:"producers"`
 	}
 	if err := json.Unmarshal(body, &answer); err != nil {
-		return nil, fmt.Errorf("the answer is not what nsqlookupd sends: %w", err)
+		return listed, fmt.Errorf("the answer is not what nsqlookupd sends: %w", err)
 	}
-	var nsqds []string
 	for _, p := range answer.Producers {
-		if len(nsqds) == maxProducers || !resolve.IsHost(p.BroadcastAddress) || p.TCPPort < 1 || p.TCPPort > 65535 {
-			continue
+		addr := net.JoinHostPort(p.BroadcastAddress, strconv.Itoa(p.TCPPort))
+		switch {
+		case !resolve.IsHost(p.BroadcastAddress) || p.TCPPort < 1 || p.TCPPort > 65535:
+			if len(listed.leftOut) < maxProducers {
+				listed.leftOut = append(listed.leftOut, printable.Line(addr[:min(len(addr), maxLeftOutBytes)]))
+			}
+		case len(listed.nsqds) < maxProducers:
+			listed.nsqds = append(listed.nsqds, addr)
 		}
-		nsqds = append(nsqds, net.JoinHostPort(p.BroadcastAddress, strconv.Itoa(p.TCPPort)))
 	}
-	return nsqds, nil
+	slices.Sort(listed.leftOut) // a lookupd's order differs from one answer to the next
+	listed.leftOut = listed.leftOut[:min(len(listed.leftOut), maxLeftOut)]
+	return listed, nil
 }

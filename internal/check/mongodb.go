@@ -181,7 +181,7 @@ const (
 	authenticationFailed = 18
 )
 
-// login logs in as the worker does, with its fallback to admin, and reads where it does.
+// login logs in as the worker does, with its fallback to admin, and asks for what it may do where the jobs are.
 func (c *checker) login(ctx context.Context) Step {
 	s := Step{Name: Login}
 	uri, err := connstring.ParseAndValidate(c.cfg.MongoURI)
@@ -210,7 +210,7 @@ func (c *checker) login(ctx context.Context) Step {
 	case refuses && refusal.HasErrorCode(unauthorized) && uri.Username == "":
 		s.Text = "MongoDB asks for a login, and there is no user: put user:password@ into MONGO_URI, or set MONGO_USERNAME and MONGO_PASSWORD"
 	case refuses && refusal.HasErrorCode(unauthorized):
-		s.Text = fmt.Sprintf("user %s is accepted, and may not read the collection bulk_jobs of the database %s: it needs the role readWrite there",
+		s.Text = fmt.Sprintf("user %s is accepted, and may not read and write the collection bulk_jobs of the database %s: it needs the role readWrite there",
 			uri.Username, databaseOf(uri))
 	default:
 		s.Text = printable.Error(err)

@@ -92,20 +92,36 @@ func Open(cfg Config) (*Store, error) {
 // Hosts returns the addresses of the URI, for logs.
 func (s *Store) Hosts() []string { return s.uri.hosts }
 
-// Ping asks MongoDB for a sign of life, in the way that work asks: it reads from the job documents. MongoDB's own ping is
-// answered to everybody, also to those who have not logged in or have no right to read.
+// Ping asks MongoDB for a sign of life, in the way that work asks: it reads from the job documents, and writes to them
+// without a change. MongoDB's own ping is answered to everybody, also to those who have not logged in or have no rights.
 func (s *Store) Ping(ctx context.Context) error {
-	return s.do(ctx, "read "+collection, func(ctx context.Context, c *mongo.Collection) error {
-		// No document has this _id, so that none is read: one may have 16 MiB. FindOne would ask a second time before it tells
-		// of a failure.
-		return c.Database().RunCommand(ctx, bson.D{
+	// No document has this _id, so that none is read: one may have 16 MiB. The driver would ask a second time before it tells
+	// of a failure, had these commands a method of their own.
+	none := bson.M{"_id": "ping"}
+	for _, ask := range []struct {
+		what    string
+		command bson.D
+	}{
+		{"read " + collection, bson.D{
 			{Key: "find", Value: collection},
-			{Key: "filter", Value: bson.M{"_id": "ping"}},
+			{Key: "filter", Value: none},
 			{Key: "projection", Value: bson.M{"_id": 1}},
 			{Key: "limit", Value: 1},
 			{Key: "singleBatch", Value: true},
-		}).Err()
-	})
+		}},
+		{"write to " + collection, bson.D{
+			{Key: "update", Value: collection},
+			{Key: "updates", Value: bson.A{bson.M{"q": none, "u": bson.M{"$unset": bson.M{"ping": ""}}}}},
+		}},
+	} {
+		err := s.do(ctx, ask.what, func(ctx context.Context, c *mongo.Collection) error {
+			return c.Database().RunCommand(ctx, ask.command).Err()
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Close disconnects. Operations that are under way fail.

@@ -37,7 +37,7 @@ func newScene(env *testscript.Env) *scene {
 func of(ts *testscript.TestScript) *scene { return ts.Value(sceneKey{}).(*scene) }
 
 // startMainServer starts a main server and gives the script the DIAL_ lines that say where it is, also in the file addresses,
-// and NSQD_HTTP: mainserver [-services LIST] [-broadcast-address NAME] [-lookupd-tcp-address ADDR]
+// and NSQD_HTTP: mainserver [-services LIST] [-broadcast-address NAME] [-lookupd-tcp-address ADDR] [-read-only]
 func startMainServer(ts *testscript.TestScript, neg bool, args []string) {
 	if neg {
 		ts.Fatalf("unsupported: ! mainserver")
@@ -48,6 +48,7 @@ func startMainServer(ts *testscript.TestScript, neg bool, args []string) {
 	flags.StringVar(&services, "services", "", "")
 	flags.StringVar(&cfg.BroadcastAddress, "broadcast-address", "", "")
 	flags.StringVar(&cfg.LookupdTCPAddr, "lookupd-tcp-address", "", "")
+	flags.BoolVar(&cfg.Mongo.ReadOnly, "read-only", false, "")
 	ts.Check(flags.Parse(args))
 	if services != "" {
 		cfg.Services = strings.Split(services, ",")

@@ -8,9 +8,13 @@ import (
 	"github.com/gvpocr/worker/test/mainserver"
 )
 
+// takeBack is after which time nsqd takes the messages of a dead worker back. The living touch theirs three times in it, and the
+// machine may be busy.
+const takeBack = 4 * time.Second
+
 func TestAWorkerKilledInTheMiddleOfAPageLosesNothing(t *testing.T) {
 	t.Parallel()
-	s := newScene(t, mainserver.Config{MsgTimeout: 2 * time.Second}) // after which nsqd takes a dead worker's message back
+	s := newScene(t, mainserver.Config{MsgTimeout: takeBack})
 	paths := []string{
 		s.put("notice.gif", "scans/1.gif"), s.put("notice.gif", "scans/2.gif"), s.put("notice.gif", "scans/3.gif"),
 	}
@@ -43,8 +47,7 @@ func TestAWorkerKilledInTheMiddleOfAPageLosesNothing(t *testing.T) {
 
 func TestAPageThatOutlastsTheMessageTimeoutIsDeliveredOnce(t *testing.T) {
 	t.Parallel()
-	const timeout = 3 * time.Second // touched each second, and the machine may be busy
-	s := newScene(t, mainserver.Config{MsgTimeout: timeout})
+	s := newScene(t, mainserver.Config{MsgTimeout: takeBack})
 	path := s.put("notice.gif", "scans/1.gif")
 	g := newGate(t)
 	s.worker("first", g.environ())
@@ -53,7 +56,7 @@ func TestAPageThatOutlastsTheMessageTimeoutIsDeliveredOnce(t *testing.T) {
 	g.waitBegun(1)
 	begun := time.Now()
 	// nsqd looks for new channels every 5 s, and for time-outs in those that it has found.
-	eventually(t, "the time-out has passed and nsqd has seen it", func() bool { return time.Since(begun) > 5*time.Second+2*timeout })
+	eventually(t, "the time-out has passed and nsqd has seen it", func() bool { return time.Since(begun) > 5*time.Second+2*takeBack })
 	g.open()
 	s.wantResults(s.finish(job), path)
 	if q := s.queue(); q.TimedOut != 0 || q.Requeued != 0 {

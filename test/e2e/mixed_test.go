@@ -164,7 +164,7 @@ func (s *scene) startPython(id string, env ...string) *worker {
 
 func TestAPythonWorkerAndOursShareAJobAndEveryFileIsCountedOnce(t *testing.T) {
 	t.Parallel()
-	s := newScene(t, mainserver.Config{MsgTimeout: 2 * time.Second}) // after which nsqd takes a dead worker's message back
+	s := newScene(t, mainserver.Config{MsgTimeout: takeBack})
 	submit := func(folder string, files int) (job string, paths []string) {
 		var tasks []backend.Task
 		for i := range files {

@@ -148,6 +148,7 @@ func TestAnOutageOfMongoDBCostsAJobNothingButItsTime(t *testing.T) {
 			}
 			eventually(t, "a part of the job is done", func() bool { return counted() >= 5 })
 
+			w.forgetLog()
 			kind.begin(door)
 			began := time.Now()
 			w.waitLog("MongoDB is away: intake is paused", "error=")
@@ -202,6 +203,7 @@ func TestAPageThatIsRecognizedWhileMongoDBIsAwayIsKept(t *testing.T) {
 	w := s.worker("worker1", "DIAL_MONGODB_PROXY="+door.addr, g.environ())
 	job := s.submit(backend.Task{FilePath: "1.gif"})
 	g.waitBegun(1)
+	w.forgetLog()
 	door.down()
 	g.open()
 	w.waitLog("MongoDB is away")
@@ -226,6 +228,7 @@ func TestAFrozenMongoDBPausesTheIntakeWhileAPageIsRecognized(t *testing.T) {
 	w := s.worker("worker1", "DIAL_MONGODB_PROXY="+door.addr, "OCR_CONCURRENCY=2", g.environ())
 	job := s.submit(backend.Task{FilePath: "1.gif"})
 	g.waitBegun(1)
+	w.forgetLog()
 	door.freeze()
 	began := time.Now()
 	eventually(t, "nsqd is asked for nothing", func() bool { return s.queue().Ready == 0 })
@@ -258,6 +261,7 @@ func TestAnOutageOfMongoDBAndNsqdAtOnceCostsNoRecognition(t *testing.T) {
 	w := s.worker("worker1", "DIAL_MONGODB_PROXY="+door.addr, "OCR_CONCURRENCY=2", g.environ())
 	job := s.submit(tasks...)
 	g.waitBegun(2)
+	w.forgetLog()
 	door.down()
 	if err := s.server.Stop(mainserver.NSQD); err != nil {
 		t.Fatal(err)
@@ -333,6 +337,7 @@ func TestAWorkerThatIsStoppedWhileMongoDBIsAwayLosesNothing(t *testing.T) {
 	first := s.worker("first", "DIAL_MONGODB_PROXY="+door.addr, "SHUTDOWN_TIMEOUT=1s", "OCR_CONCURRENCY=1", g.environ())
 	job := s.submit(backend.Task{FilePath: "1.gif"}, backend.Task{FilePath: "2.gif"})
 	g.waitBegun(1)
+	first.forgetLog()
 	door.down()
 	g.open()
 	first.waitLog("MongoDB is away: intake is paused")

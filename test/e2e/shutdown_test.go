@@ -3,7 +3,6 @@ package e2e_test
 import (
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/gvpocr/worker/test/backend"
 	"github.com/gvpocr/worker/test/mainserver"
@@ -14,7 +13,7 @@ func TestAWorkerThatIsStoppedEndsItsPageAndLeavesTheRest(t *testing.T) {
 	s := newScene(t, mainserver.Config{})
 	paths := []string{s.put("notice.gif", "scans/1.gif"), s.put("notice.gif", "scans/2.gif")}
 	g := newGate(t)
-	first := s.worker("first", g.environ(), "OCR_CONCURRENCY=1")
+	first := s.worker("first", g.environ(), "OCR_CONCURRENCY=1", "SHUTDOWN_TIMEOUT="+patience.String())
 	job := s.submit(backend.Task{FilePath: "1.gif"}, backend.Task{FilePath: "2.gif"})
 	g.waitBegun(1)
 	first.signal(syscall.SIGTERM)
@@ -47,7 +46,7 @@ func TestAPageThatOutlastsTheShutdownGoesBackToTheQueue(t *testing.T) {
 	for name, timeout := range map[string]string{"after the time": "100ms", "at once": "-1s"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := newScene(t, mainserver.Config{MsgTimeout: 2 * time.Second})
+			s := newScene(t, mainserver.Config{MsgTimeout: takeBack})
 			path := s.put("notice.gif", "scans/1.gif")
 			g := newGate(t)
 			first := s.worker("first", g.environ(), "SHUTDOWN_TIMEOUT="+timeout)
@@ -79,7 +78,7 @@ func TestAPageThatOutlastsTheShutdownGoesBackToTheQueue(t *testing.T) {
 
 func TestASecondSignalEndsAWorkerAtOnce(t *testing.T) {
 	t.Parallel()
-	s := newScene(t, mainserver.Config{MsgTimeout: 2 * time.Second})
+	s := newScene(t, mainserver.Config{MsgTimeout: takeBack})
 	path := s.put("notice.gif", "scans/1.gif")
 	g := newGate(t)
 	first := s.worker("first", g.environ(), "SHUTDOWN_TIMEOUT=10m")

@@ -142,6 +142,16 @@ func TestHostsAreThoseOfTheURIWithoutItsUser(t *testing.T) {
 	}
 }
 
+// It could take tasks, and store nothing.
+func TestASignOfLifeIsNoneWithoutTheRightToWriteTheJobs(t *testing.T) {
+	t.Parallel()
+	srv := startMongo(t, mongotest.Config{User: user, Password: password, ReadOnly: true})
+	store := open(t, jobs.Config{URI: srv.URI() + "gvpocr"})
+	if err := store.Ping(testContext(t)); !jobs.IsOutage(err) || !strings.Contains(err.Error(), "write to bulk_jobs") || !strings.Contains(err.Error(), "not authorized") {
+		t.Errorf("%v", err)
+	}
+}
+
 // MongoDB answers its own ping to everybody.
 func TestASignOfLifeIsNoneWithoutTheRightToReadTheJobs(t *testing.T) {
 	t.Parallel()

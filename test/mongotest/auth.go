@@ -35,12 +35,25 @@ var mechanisms = []struct {
 // authentication is wanted. It is read only.
 type users struct {
 	name    string
+	role    string
 	servers map[string]*scram.Server // by mechanism
 }
 
-func newUsers(name, password string) (*users, error) {
-	u := &users{name: name, servers: make(map[string]*scram.Server)}
+// Built-in roles of MongoDB.
+const (
+	roleRoot            = "root"
+	roleReadAnyDatabase = "readAnyDatabase"
+)
+
+func newUsers(cfg Config) (*users, error) {
+	name, password := cfg.User, cfg.Password
+	u := &users{name: name, role: roleRoot, servers: make(map[string]*scram.Server)}
+	if cfg.ReadOnly {
+		u.role = roleReadAnyDatabase
+	}
 	switch {
+	case name == "" && cfg.ReadOnly:
+		return nil, errors.New("without a user there is none to be read-only")
 	case name == "" && password == "":
 		return u, nil
 	case name == "":
@@ -239,7 +252,7 @@ func (r *request) connectionStatus() (bson.D, error) {
 	who, roles := bson.A{}, bson.A{}
 	if r.conn.login.done {
 		who = bson.A{bson.D{{Key: "user", Value: r.node.users.name}, {Key: "db", Value: userDatabase}}}
-		roles = bson.A{bson.D{{Key: "role", Value: "root"}, {Key: "db", Value: userDatabase}}}
+		roles = bson.A{bson.D{{Key: "role", Value: r.node.users.role}, {Key: "db", Value: userDatabase}}}
 	}
 	return bson.D{{Key: "authInfo", Value: bson.D{
 		{Key: "authenticatedUsers", Value: who},

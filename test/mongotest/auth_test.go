@@ -135,6 +135,21 @@ func TestWithoutALoginOnlyTheDoorIsOpen(t *testing.T) {
 	}
 }
 
+func TestAReadOnlyUserReadsAndWritesNothing(t *testing.T) {
+	srv := start(t, mongotest.Config{User: user, Password: password, ReadOnly: true})
+	d, err := connect2(srv.URI())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.close(ctxOf(t))
+	s := &session{driver: d, db: "gvpocr"}
+	s.mustRun(t, doc("find", "c"))
+	s.mustRun(t, doc("count", "c"))
+	for _, command := range []string{"insert", "update", "delete", "findAndModify", "create", "createIndexes", "drop", "dropDatabase"} {
+		wantCode(t, s.run(t, doc(command, "c")), 13)
+	}
+}
+
 func TestLogoutEndsTheLogin(t *testing.T) {
 	srv := start(t, mongotest.Config{User: user, Password: password})
 	// One connection, so that both commands go through the same.
@@ -150,7 +165,7 @@ func TestLogoutEndsTheLogin(t *testing.T) {
 }
 
 func TestStartRefusesHalfACredential(t *testing.T) {
-	for _, cfg := range []mongotest.Config{{User: "u"}, {Password: "p"}} {
+	for _, cfg := range []mongotest.Config{{User: "u"}, {Password: "p"}, {ReadOnly: true}} {
 		if srv, err := mongotest.Start(cfg); err == nil {
 			srv.Close()
 			t.Errorf("%+v was accepted", cfg)

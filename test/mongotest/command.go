@@ -116,6 +116,9 @@ func (r *request) dispatch(m *message) (bson.D, error) {
 	if !cmd.open && !r.conn.authorized() {
 		return nil, failf(codeUnauthorized, "Command %s requires authentication", name)
 	}
+	if cmd.write && r.node.users.role == roleReadAnyDatabase {
+		return nil, failf(codeUnauthorized, "not authorized on %s to execute command %s", r.db, name)
+	}
 	r.args = newArgs(name, m.body)
 	if err := r.generic(cmd); err != nil {
 		return nil, err

@@ -30,6 +30,9 @@ type Config struct {
 	User string
 	// Password belongs to User and may not be empty with it.
 	Password string
+	// ReadOnly gives User the role readAnyDatabase: its writes are refused.
+	// Default: root, which may do everything.
+	ReadOnly bool
 	// ReplicaSet is the name of a replica set. Default: a standalone server.
 	ReplicaSet string
 	// Members are the names, as host:port, that a replica set's members
@@ -77,7 +80,7 @@ func Start(cfg Config) (*Server, error) {
 }
 
 func start(cfg Config) (*Server, error) {
-	users, err := newUsers(cfg.User, cfg.Password)
+	users, err := newUsers(cfg)
 	if err != nil {
 		return nil, err
 	}
