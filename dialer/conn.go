@@ -105,6 +105,15 @@ func (s *connState) leaving() <-chan struct{} {
 	return s.member.left
 }
 
+func (s *connState) missing() <-chan struct{} {
+	if s.member == nil {
+		return nil
+	}
+	s.dialer.watches.mu.Lock()
+	defer s.dialer.watches.mu.Unlock()
+	return s.member.lacked
+}
+
 // tcpConn overrides only what the dialer has to see, so that everything else of a *net.TCPConn works as it is: splice
 // through ReadFrom and WriteTo, SyscallConn, CloseWrite, deadlines.
 type tcpConn struct {
@@ -140,6 +149,11 @@ func (c *tcpConn) WriteTo(w io.Writer) (int64, error) {
 // connection does not close it.
 func (c *tcpConn) Leaving() <-chan struct{} { return c.s.leaving() }
 
+// Missing returns a channel that is closed when an answer for the name lacks the server's address: dials of the name lead
+// elsewhere then, and if a second answer lacks it, too, the address has left, see Leaving. An answer may also have it again, after
+// which Missing returns another channel. It is nil where Leaving is.
+func (c *tcpConn) Missing() <-chan struct{} { return c.s.missing() }
+
 // CloseWrite ends our side. An end of file after it says nothing against the server.
 func (c *tcpConn) CloseWrite() error {
 	c.s.endpoint.abandoned(&c.s.trial)
@@ -168,6 +182,9 @@ func (c *otherConn) Close() error { return c.s.close(byProgram) }
 
 // Leaving is tcpConn's.
 func (c *otherConn) Leaving() <-chan struct{} { return c.s.leaving() }
+
+// Missing is tcpConn's.
+func (c *otherConn) Missing() <-chan struct{} { return c.s.missing() }
 
 // NetConn is tcpConn's.
 func (c *otherConn) NetConn() net.Conn { return c.Conn }

@@ -29,6 +29,8 @@
 //	case <-done: // conn is closed
 //	}
 //
+// Missing, likewise, returns a channel that is closed by the first answer that lacks the endpoint, which is not sure yet.
+//
 // # Names of another world
 //
 // A server often hands out the addresses of its own world, names of containers for instance. [Dialer.Behind] is a

@@ -198,6 +198,9 @@ func (c *tlsConn) Close() error { return c.s.close(byProgram) }
 // Leaving is tcpConn's.
 func (c *tlsConn) Leaving() <-chan struct{} { return c.s.leaving() }
 
+// Missing is tcpConn's.
+func (c *tlsConn) Missing() <-chan struct{} { return c.s.missing() }
+
 // CloseWrite is tcpConn's.
 func (c *tlsConn) CloseWrite() error {
 	c.s.endpoint.abandoned(&c.s.trial)

@@ -72,9 +72,10 @@ type member struct {
 	left     chan struct{} // closed when the endpoint has left the answer
 
 	conns   map[*connState]struct{}
-	missing bool      // from the last answer
-	agreed  bool      // that answer said the same as the one before
-	until   time.Time // when an answer that lacks it, too, is another one, and not the same out of some name server's cache
+	missing bool          // from the last answer
+	lacked  chan struct{} // closed when that begins; another one when it ends
+	agreed  bool          // that answer said the same as the one before
+	until   time.Time     // when an answer that lacks it, too, is another one, and not the same out of some name server's cache
 }
 
 // join adds a connection to those that are watched. Addresses are not: their answer can't change.
@@ -96,7 +97,7 @@ func (d *Dialer) join(o origin, e *endpoint, s *connState) {
 	i := slices.IndexFunc(w.members, func(m *member) bool { return m.endpoint == e })
 	if i < 0 {
 		i = len(w.members)
-		w.members = append(w.members, &member{watch: w, endpoint: e, left: make(chan struct{}), conns: map[*connState]struct{}{}})
+		w.members = append(w.members, &member{watch: w, endpoint: e, left: make(chan struct{}), lacked: make(chan struct{}), conns: map[*connState]struct{}{}})
 		select {
 		case w.joined <- struct{}{}:
 		default:
@@ -198,11 +199,15 @@ func (w *watch) compare(a resolve.Answer, at time.Time, n *news) {
 	w.members = slices.DeleteFunc(w.members, func(m *member) bool {
 		switch {
 		case w.origin.names(a, m.endpoint.addr):
+			if m.missing {
+				m.lacked = make(chan struct{})
+			}
 			m.missing, m.agreed = false, false
 		case a.Partial: // what it lacks may have been cut off
 		case !m.missing || !again:
 			if !m.missing {
 				n.idle = append(n.idle, m.transports()...)
+				close(m.lacked)
 			}
 			m.missing, m.agreed, m.until = true, false, at.Add(max(leaveApart, lasts(a)))
 			w.ask = m.until // if the cache has not done it by then

@@ -3,6 +3,7 @@ package dialer_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -188,6 +189,81 @@ func TestLeavingIsToldDrainAfterBeforeTheClose(t *testing.T) {
 		<-conn.ended
 		if left := time.Since(told); left != 42*time.Second {
 			t.Errorf("closed %v after that, want 42 s", left)
+		}
+	})
+}
+
+func TestMissingIsToldByTheFirstAnswerAndEachTimeAnew(t *testing.T) {
+	z := &zone{answer: says(5*time.Second, hostA)}
+	runZone(t, z, nil, func(t *testing.T, b *bench) {
+		conn := b.hold(hostA)
+		missing := func() <-chan struct{} { return conn.Conn.(interface{ Missing() <-chan struct{} }).Missing() }
+		for range 2 {
+			told := missing()
+			moved := time.Now()
+			z.set(says(5*time.Second, hostB))
+			<-told
+			if took := time.Since(moved); took > 5*time.Second {
+				t.Errorf("told after %v, want the TTL of 5 s at most", took)
+			}
+			select {
+			case <-conn.Conn.(interface{ Leaving() <-chan struct{} }).Leaving():
+				t.Error("one answer is taken for the end")
+			default:
+			}
+			z.set(says(5*time.Second, hostA))
+			time.Sleep(6 * time.Second) // it is there again
+		}
+		told := missing()
+		z.set(partly(5*time.Second, hostB))
+		time.Sleep(time.Minute)
+		select {
+		case <-told:
+			t.Error("an answer that is cut off is taken for one that lacks the endpoint")
+		default:
+		}
+		conn.Close()
+	})
+}
+
+func TestRefreshAsksWhateverTheTTLAndWaits(t *testing.T) {
+	z := &zone{answer: says(time.Hour, hostA)}
+	runZone(t, z, nil, func(t *testing.T, b *bench) {
+		leadsTo := func(want string) {
+			t.Helper()
+			if e, err := b.d.Explain(t.Context(), "db:1"); err != nil || e.Answer.Endpoints[0].Addr != want+":1" {
+				t.Errorf("it leads to %v, %v, want %s", e.Answer.Endpoints, err, want)
+			}
+		}
+		leadsTo(hostA)
+		time.Sleep(2 * time.Second)
+		z.set(says(time.Hour, hostB))
+		leadsTo(hostA)
+		if err := b.d.Refresh(t.Context(), "db:1"); err != nil {
+			t.Error(err)
+		}
+		leadsTo(hostB)
+		asked := z.lookups()
+		if err := b.d.Refresh(t.Context(), "db:1"); err != nil || z.lookups() != asked {
+			t.Errorf("an answer of this second is asked for again: %v", err)
+		}
+
+		time.Sleep(2 * time.Second)
+		z.set(fails)
+		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+		defer cancel()
+		if err := b.d.Refresh(ctx, "db:1"); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("nobody answers: %v", err)
+		}
+		if n := z.lookups() - asked; n > 4 {
+			t.Errorf("asked %d times in 3 s", n)
+		}
+		leadsTo(hostB)
+		if err := b.d.Refresh(t.Context(), hostA+":1"); err != nil {
+			t.Errorf("an address: %v", err)
+		}
+		if err := b.d.Refresh(t.Context(), "db"); err == nil {
+			t.Error("a name without a port is taken")
 		}
 	})
 }
