@@ -1,6 +1,7 @@
 package nsqdial
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -37,6 +38,16 @@ type ConsumerConfig struct {
 	// to anybody on the way; and what belongs to go-nsq's backoff and polling, which the Consumer does not have, apart
 	// from LookupdPollInterval: how often the lookupds are asked while no connection is missing.
 	NSQ *nsq.Config
+
+	// Connected is called with the address of each nsqd that has been connected to, before the first message is taken from it:
+	// who keeps results at the same server can look there whether that has moved. Attached returns what it returns for each
+	// message of the connection; ended, if it is not nil, is called once no more come. It is called for several connections at a
+	// time. Nil means nothing.
+	//
+	// Where one answer says that an nsqd is elsewhere, and no second one has confirmed it yet, it is consumed at both places.
+	// Then beside is what was attached to the connection to the old place. Connected can wait there for what has to move
+	// with nsqd; ctx ends when it is sure that nsqd has moved, or the connection is of no use any more.
+	Connected func(ctx context.Context, nsqd string, beside any) (attached any, ended func())
 
 	// Logger gets connections made and lost. Nil means silent.
 	Logger *slog.Logger

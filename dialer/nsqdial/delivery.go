@@ -83,6 +83,15 @@ func (d *delivery) OnTouch(m *nsq.Message) {
 	d.current().send(nsq.Touch(m.ID))
 }
 
+// Attached returns what ConsumerConfig.Connected has returned for the connection that m belongs to, or nil.
+func Attached(m *nsq.Message) any {
+	d, ok := m.Delegate.(*delivery)
+	if !ok {
+		return nil
+	}
+	return d.current().attached
+}
+
 // Publish publishes body on the connection that m came on, to the nsqd that holds m, and waits for its answer. With a
 // delay (nsqd allows up to an hour, by default) it is delivered that much later. A handler that finishes m only after
 // Publish returned nil loses nothing: if the connection breaks in between, nsqd delivers m again, and the copy may

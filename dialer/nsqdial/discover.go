@@ -120,7 +120,7 @@ func (c *Consumer) heard(i int, u *url.URL, listed producers, err error) {
 		c.logger.Debug("nsqlookupd answers", "nsqlookupd", u.Host, "nsqds", listed.nsqds)
 	}
 	if unusable {
-		c.logger.Warn("an nsqd is left out: what it advertises is not a host and a port; set its -broadcast-address",
+		c.logger.Warn("an nsqd is left out: what it advertises is not a host and a port (its -broadcast-address and TCP port)",
 			"nsqlookupd", u.Host, "advertised", listed.leftOut)
 	}
 }

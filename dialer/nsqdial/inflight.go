@@ -217,6 +217,9 @@ func (a *account) unparkAllLocked() (tasks []task) {
 func (a *account) join(s *session) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if s.joined {
+		return
+	}
 	s.joined = true
 	a.sessions = append(a.sessions, s)
 	a.shareLocked()

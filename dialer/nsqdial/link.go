@@ -14,7 +14,7 @@ import (
 // keepUp holds a connection to one nsqd, and makes it again when it is lost, until ctx ends.
 func (c *Consumer) keepUp(ctx context.Context, address string) {
 	for ctx.Err() == nil {
-		for s := c.connect(ctx, address); s != nil; {
+		for s := c.connect(ctx, address, nil); s != nil; {
 			s = c.serve(ctx, s)
 		}
 		// An nsqd that ends loses all of its clients in one moment: they must not come back in one.
@@ -25,11 +25,12 @@ func (c *Consumer) keepUp(ctx context.Context, address string) {
 // reconnectSpread is how far a fleet's first reconnects lie apart. Later ones are spread by the dialer's probes.
 const reconnectSpread = 700 * time.Millisecond
 
-// connect tries until it has a session, or returns nil when ctx has ended.
-func (c *Consumer) connect(ctx context.Context, address string) *session {
+// connect tries until it has a session, or returns nil when ctx has ended. beside is the session to the old place, if any.
+func (c *Consumer) connect(ctx context.Context, address string, beside *session) *session {
 	for failures := 1; ; failures++ {
 		s, err := c.session.open(ctx, c.dialer.dial, address)
 		if err == nil {
+			c.announce(ctx, s, beside)
 			c.logger.Info("consuming", "nsqd", address, "endpoint", s.remote)
 			return s
 		}
@@ -41,6 +42,27 @@ func (c *Consumer) connect(ctx context.Context, address string) *session {
 		}
 		c.awaitRetry(ctx, address, failures, err)
 	}
+}
+
+// announce tells whoever wants to know of a connection.
+func (c *Consumer) announce(ctx context.Context, s, beside *session) {
+	if c.cfg.Connected == nil {
+		return
+	}
+	if beside == nil {
+		s.attached, s.over = c.cfg.Connected(ctx, s.name, nil)
+		return
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	c.links.Go(func() {
+		select {
+		case <-beside.leaving():
+			cancel()
+		case <-ctx.Done():
+		}
+	})
+	s.attached, s.over = c.cfg.Connected(ctx, s.name, beside.attached)
 }
 
 // awaitRetry waits until another try is of use. What only a person can mend is tried ever more seldom; an nsqd that can't
@@ -77,48 +99,97 @@ func sleep(ctx context.Context, d time.Duration) {
 	}
 }
 
-// serve takes messages from s until it is lost or, once ctx has ended, until those that it has are answered. When the
-// service has moved, it connects to the new place first, and returns that session, while the old one drains.
+// serve takes messages from s until it is lost or, once ctx has ended, until those that it has are answered. When an answer says
+// that the service is elsewhere, it is consumed there as well; when that is sure, or s is lost, only there: next is that session.
 func (c *Consumer) serve(ctx context.Context, s *session) (next *session) {
-	c.account.join(s)
-	c.review()
-	for leaving := s.leaving(); ; leaving = nil {
+	connecting, cancel := context.WithCancel(ctx)
+	defer cancel()
+	arrived := make(chan *session, 1)
+	var other *session // at the other place
+	begun, moved := false, false
+	connect := func() {
+		if !begun {
+			begun = true
+			c.links.Go(func() { arrived <- c.connect(connecting, s.name, s) })
+		}
+	}
+	// hand over what there is, or will be in a moment, at the other place.
+	handOver := func() *session {
+		if begun && other == nil {
+			other = <-arrived
+		}
+		return other
+	}
+	take := func(s *session) {
+		c.account.join(s)
+		c.review()
+	}
+	take(s)
+	missing, leaving := s.missing(), s.leaving()
+	var again <-chan time.Time
+	for {
 		select {
 		case <-s.done:
-			c.account.leave(s)
-			s.close()
-			c.account.close(s)
-			if ctx.Err() == nil {
-				c.logger.Warn("connection lost", "nsqd", s.name, "error", s.lost())
-				c.nudge()
-			}
-			return nil
+			c.lose(ctx, s)
+			cancel()
+			return handOver()
 		case <-ctx.Done():
+			if other := handOver(); other != nil {
+				c.links.Go(func() { c.retire(ctx, other) })
+			}
 			c.retire(ctx, s)
 			return nil
+		case <-missing:
+			missing = nil
+			c.logger.Info("nsqd is elsewhere by the last answer; it is consumed there, too", "nsqd", s.name, "from", s.remote)
+			connect()
 		case <-leaving:
-			c.logger.Info("nsqd has moved; connecting anew", "nsqd", s.name, "from", s.remote)
+			leaving, missing = nil, nil
+			c.logger.Info("nsqd has moved", "nsqd", s.name, "from", s.remote)
 			c.nudge() // where there is another nsqd there may be another nsqlookupd
-			if next := c.replace(ctx, s); next != nil {
+			if other != nil {
 				c.links.Go(func() { c.retire(ctx, s) })
-				return next
+				return other
 			}
+			moved = true
+			connect()
+		case other = <-arrived:
+			switch {
+			case other == nil: // ctx has ended
+				begun = false
+			case moved:
+				c.links.Go(func() { c.retire(ctx, s) })
+				return other
+			case other.remote == s.remote: // the answer is what it was again, or the dial took a spare
+				same := other
+				c.links.Go(func() { c.retire(ctx, same) })
+				other, begun, again = nil, false, time.After(time.Second)
+			default:
+				take(other)
+			}
+		case <-again:
+			missing = s.missing()
+		case <-other.gone():
+			c.lose(ctx, other)
+			other, begun = nil, false
+		case <-other.leaving(): // it was the answer for a while
+			was := other
+			c.links.Go(func() { c.retire(ctx, was) })
+			other, begun, again = nil, false, time.After(time.Second)
 		}
 	}
 }
 
-// replace connects to where s's nsqd is now. It gives up when s is lost, after which nothing has to be kept.
-func (c *Consumer) replace(ctx context.Context, s *session) *session {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	c.links.Go(func() {
-		select {
-		case <-s.done:
-			cancel()
-		case <-ctx.Done():
-		}
-	})
-	return c.connect(ctx, s.name)
+// lose ends a session whose connection is lost.
+func (c *Consumer) lose(ctx context.Context, s *session) {
+	c.account.leave(s)
+	s.close()
+	c.account.close(s)
+	s.ended()
+	if ctx.Err() == nil {
+		c.logger.Warn("connection lost", "nsqd", s.name, "error", s.lost())
+		c.nudge()
+	}
 }
 
 // retire ends a session in an orderly way: nothing new comes, and what is being handled is answered.
@@ -141,18 +212,48 @@ func (c *Consumer) retire(ctx context.Context, s *session) {
 	}
 	s.finish()
 	c.account.close(s)
+	s.ended()
 }
 
-// leaver is a connection of the dialer's that tells, some time before it is closed, that the name that it was dialed by
-// leads elsewhere now.
-type leaver interface{ Leaving() <-chan struct{} }
+// leaver is a connection of the dialer's that tells that the name that it was dialed by may lead elsewhere now, and, some time
+// before it is closed, that it does.
+type leaver interface {
+	Missing() <-chan struct{}
+	Leaving() <-chan struct{}
+}
 
-// leaving is closed when the session should move; nil if that is never told.
+// leaving is closed when the session should move; nil if that is never told, and of no session.
 func (s *session) leaving() <-chan struct{} {
+	if s == nil {
+		return nil
+	}
 	if l, ok := s.conn.(leaver); ok {
 		return l.Leaving()
 	}
 	return nil
+}
+
+// missing is closed when the session may have to move; nil if that is never told.
+func (s *session) missing() <-chan struct{} {
+	if l, ok := s.conn.(leaver); ok {
+		return l.Missing()
+	}
+	return nil
+}
+
+// gone is closed when the session is of no more use; nil of no session.
+func (s *session) gone() <-chan struct{} {
+	if s == nil {
+		return nil
+	}
+	return s.done
+}
+
+// ended tells who attached something to the session that nothing more comes from it.
+func (s *session) ended() {
+	if s.over != nil {
+		s.over()
+	}
 }
 
 // notSecured refuses a name whose connections the Dialer secures: nsqd speaks first without TLS, and negotiates it.

@@ -25,6 +25,9 @@ type session struct {
 	sessionConfig
 	seat
 
+	attached any    // by ConsumerConfig.Connected, as is
+	over     func() // nil = nobody wants to know
+
 	requests     chan request
 	ready        atomic.Int64  // the RDY that nsqd shall have
 	readyChanged chan struct{} // buffered: the writer has to send it
