@@ -29,7 +29,7 @@ func dialing(t *testing.T, target string, test func(t *testing.T, network *testn
 		if err != nil {
 			t.Fatal(err)
 		}
-		test(t, network, newDials(d, []string{"mongodb-proxy:27017"}))
+		test(t, network, newDials(d, []string{"mongodb-proxy:27017"}, false))
 		d.Close()
 		network.Close()
 	})

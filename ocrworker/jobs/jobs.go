@@ -24,6 +24,7 @@ import (
 
 const (
 	defaultDatabase = "gvpocr"
+	defaultPort     = "27017"
 	collection      = "bulk_jobs"
 
 	// operationTimeout bounds one operation, server selection included. A MongoDB that is frozen accepts connections,
@@ -36,6 +37,10 @@ type Config struct {
 	URI    string         // mongodb://…; the database is its path, by default gvpocr
 	Dialer *dialer.Dialer // nil means the driver's own
 	Logger *slog.Logger   // nil means silent
+
+	// OnePlace makes all connections lead to one place, also when a host of the URI leads elsewhere meanwhile, until that place
+	// has left the host's answer for good, or can't be dialed.
+	OnePlace bool
 }
 
 // Store is the job documents. It is safe for concurrent use; Close ends it.
@@ -83,7 +88,7 @@ func Open(cfg Config) (*Store, error) {
 	if s.logger == nil {
 		s.logger = slog.New(slog.DiscardHandler)
 	}
-	s.dials = newDials(cfg.Dialer, uri.hosts)
+	s.dials = newDials(cfg.Dialer, uri.hosts, cfg.OnePlace)
 	s.progress.last = map[string]time.Time{}
 	s.client, err = s.newClient("")
 	return s, err
@@ -124,12 +129,34 @@ func (s *Store) Ping(ctx context.Context) error {
 	return nil
 }
 
+// Moved asks anew where the hosts of the URI lead, and reports whether one leads elsewhere than an open connection to it does, and
+// where that leads. With OnePlace a Store that is opened anew is the way to the other place. An answer that is stale or cut off
+// says nothing.
+func (s *Store) Moved(ctx context.Context) (from string, moved bool) {
+	if s.cfg.Dialer == nil {
+		return "", false
+	}
+	conn := s.dials.moved(ctx)
+	if conn == nil {
+		return "", false
+	}
+	return conn.RemoteAddr().String(), true
+}
+
+// Left is closed when the place of the connections has left a host's answer for good: the Dialer closes them soon. It needs OnePlace.
+func (s *Store) Left() <-chan struct{} { return s.dials.left }
+
+// Keep makes the Store stay at the place that Moved has told when its connections have been closed, too, as long as that can be
+// dialed. It needs OnePlace.
+func (s *Store) Keep(from string) { s.dials.keep(from) }
+
 // Close disconnects. Operations that are under way fail.
 func (s *Store) Close(ctx context.Context) error {
 	s.mu.Lock()
 	client := s.client
 	s.closed = true
 	s.mu.Unlock()
+	s.dials.close()
 	if err := client.Disconnect(ctx); err != nil && !errors.Is(err, mongo.ErrClientDisconnected) {
 		return fmt.Errorf("mongodb: disconnect: %w", err)
 	}
