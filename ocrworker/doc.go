@@ -8,4 +8,6 @@
 // While MongoDB is away nothing is taken from the queue. What is recognized is kept and stored when MongoDB is back, also
 // when its message had to go back to the queue meanwhile. A task whose file's source is away waits for it for up to a
 // minute, and then in the queue, which can't tell which tasks need which source; the others go on.
+//
+// When MongoDB's name leads to another server, tasks that begin from then on use that, and those that are under way keep theirs.
 package ocrworker

@@ -24,8 +24,9 @@ type delivery struct {
 	message *nsq.Message
 	task    task
 	file    jobs.File
-	located error // why Roots does not have the file
-	waited  bool  // for a dependency that was away: what is left of its time may be short
+	binding *binding // to the documents where the file's job is
+	located error    // why Roots does not have the file
+	waited  bool     // for a dependency that was away: what is left of its time may be short
 
 	done       chan struct{} // closed when the work has ended
 	handedOver bool          // the message is answered and a copy is in the queue, while the work goes on; guarded by Worker.mu
@@ -49,6 +50,7 @@ func (w *Worker) HandleMessage(m *nsq.Message) error {
 		return nil
 	}
 	defer w.release(d)
+	defer w.useBinding(d)()
 	ctx, cancel := context.WithTimeoutCause(w.work, w.cfg.FileTimeout, errFileTimeout(w.cfg.FileTimeout))
 	defer cancel()
 	w.locate(d)
@@ -88,7 +90,9 @@ func (w *Worker) process(ctx context.Context, d *delivery) (err error) {
 	case state == jobs.Done:
 		return nil
 	case state != jobs.Pending:
-		return w.store(ctx, d, func(ctx context.Context) error { return w.notAdded(ctx, d.file) })
+		return w.store(ctx, d, func(ctx context.Context) error {
+			return w.inDocuments(d, func(docs *documents) error { return notAdded(ctx, docs, d) })
+		})
 	}
 	if d.message.Attempts > maxDeliveries {
 		return fail(permanent, fmt.Errorf("delivered %d times without an answer: it seems to crash its workers", d.message.Attempts))
@@ -112,11 +116,13 @@ func (w *Worker) process(ctx context.Context, d *delivery) (err error) {
 	result.WorkerID = w.cfg.ID
 	result.Took = time.Since(begin)
 	err = w.store(ctx, d, func(ctx context.Context) error {
-		added, err := w.jobs.AddResult(ctx, d.file, result)
-		if err != nil || added {
-			return err
-		}
-		return w.notAdded(ctx, d.file)
+		return w.inDocuments(d, func(docs *documents) error {
+			added, err := docs.AddResult(ctx, d.file, result)
+			if err != nil || added {
+				return err
+			}
+			return notAdded(ctx, docs, d)
+		})
 	})
 	if jobs.IsTooLarge(err) {
 		return fail(permanent, fmt.Errorf("the job's document has no room for this result of %d bytes: "+

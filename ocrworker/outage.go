@@ -48,11 +48,13 @@ func isOutage(err error) bool {
 
 // pingMongo adds to the driver's error, which is that its time was up, why nothing could be dialed.
 func (w *Worker) pingMongo(ctx context.Context) error {
-	err := w.jobs.Ping(ctx)
+	docs := w.useDocuments()
+	defer w.leaveDocuments(docs)
+	err := docs.Ping(ctx)
 	if err == nil {
 		return nil
 	}
-	for _, host := range w.jobs.Hosts() {
+	for _, host := range w.mongoHosts {
 		if health, _ := w.cfg.Dialer.Health(host); health.Err != nil {
 			return fmt.Errorf("%w (%s: %w)", err, host, health.Err)
 		}
@@ -62,7 +64,7 @@ func (w *Worker) pingMongo(ctx context.Context) error {
 
 // mongoReachable asks the dialer whether one of MongoDB's hosts can be dialed.
 func (w *Worker) mongoReachable() (ready bool, changed <-chan struct{}) {
-	for _, host := range w.jobs.Hosts() {
+	for _, host := range w.mongoHosts {
 		health, c := w.cfg.Dialer.Health(host)
 		if changed == nil {
 			changed = c // the earliest of channels that are all closed by a change of any
@@ -93,9 +95,13 @@ func (w *Worker) classify(ctx context.Context, d *delivery) (state jobs.State, e
 	hold, cancel := context.WithTimeout(ctx, unbegunHold)
 	defer cancel()
 	defer context.AfterFunc(w.draining, cancel)()
-	err = w.ask(hold, d, func(ctx context.Context) (err error) {
-		state, err = w.jobs.Classify(ctx, d.file)
-		return err
+	err = w.ask(hold, d, func(ctx context.Context) error {
+		return w.inDocuments(d, func(docs *documents) error {
+			if state, err = docs.Classify(ctx, d.file); err == nil && state == jobs.NoJob {
+				return fail(noJob, errNoJob(d))
+			}
+			return err
+		})
 	})
 	return state, err
 }

@@ -103,7 +103,7 @@ func (w *Worker) recordError(d *delivery, reason error) {
 	// Not the task's context: its time may be up, which is what has to be recorded.
 	ctx, cancel := context.WithTimeout(w.work, recordTimeout)
 	defer cancel()
-	err := w.store(ctx, d, func(ctx context.Context) error { return w.count(ctx, d.file, reason) })
+	err := w.store(ctx, d, func(ctx context.Context) error { return w.count(ctx, d, reason) })
 	f, _ := errors.AsType[*failure](err)
 	switch {
 	case w.work.Err() != nil:
@@ -121,29 +121,33 @@ func (w *Worker) recordError(d *delivery, reason error) {
 }
 
 // count adds the error, or finds that another worker counted the file, or that it is a second link to one.
-func (w *Worker) count(ctx context.Context, file jobs.File, reason error) error {
-	added, err := w.jobs.AddError(ctx, file, reason.Error())
-	if err != nil || added {
-		return err
-	}
-	return w.notAdded(ctx, file)
+func (w *Worker) count(ctx context.Context, d *delivery, reason error) error {
+	return w.inDocuments(d, func(docs *documents) error {
+		added, err := docs.AddError(ctx, d.file, reason.Error())
+		if err != nil || added {
+			return err
+		}
+		return notAdded(ctx, docs, d)
+	})
 }
 
+func errNoJob(d *delivery) error { return fmt.Errorf("no job %s", d.file.JobID) }
+
 // notAdded asks why an update matched nothing, and does what is left to do.
-func (w *Worker) notAdded(ctx context.Context, file jobs.File) error {
-	state, err := w.jobs.Classify(ctx, file)
+func notAdded(ctx context.Context, docs *documents, d *delivery) error {
+	state, err := docs.Classify(ctx, d.file)
 	if err != nil {
 		return err
 	}
 	switch state {
 	case jobs.NoJob:
-		return fail(noJob, fmt.Errorf("no job %s", file.JobID))
+		return fail(noJob, errNoJob(d))
 	case jobs.Duplicate:
-		_, err := w.jobs.AddDuplicate(ctx, file)
+		_, err := docs.AddDuplicate(ctx, d.file)
 		return err
 	case jobs.Pending:
 		// It was refused a moment ago: somebody takes entries out of the document. The next try sees what it is then.
-		return fail(transient, fmt.Errorf("job %s changed while its result was stored", file.JobID))
+		return fail(transient, fmt.Errorf("job %s changed while its result was stored", d.file.JobID))
 	}
 	return nil // counted by another delivery
 }

@@ -18,7 +18,11 @@ type service struct {
 }
 
 func (w *Worker) services() []service {
-	list := []service{{"mongodb", strings.Join(w.jobs.Hosts(), ","), w.jobs.Ping}}
+	list := []service{{"mongodb", strings.Join(w.mongoHosts, ","), func(ctx context.Context) error {
+		docs := w.useDocuments()
+		defer w.leaveDocuments(docs)
+		return docs.Ping(ctx)
+	}}}
 	if w.cfg.NSQD != "" {
 		list = append(list, service{"nsqd", w.cfg.NSQD, func(ctx context.Context) error {
 			return nsqdial.Ping(ctx, w.cfg.Dialer, w.cfg.NSQD, w.queueConfig())

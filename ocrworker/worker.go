@@ -8,16 +8,15 @@ import (
 	"time"
 
 	"github.com/gvpocr/worker/dialer/nsqdial"
-	"github.com/gvpocr/worker/ocrworker/jobs"
 )
 
 // Worker takes tasks from the queue and stores their results. Run runs it, once.
 type Worker struct {
-	cfg    Config
-	logger *slog.Logger
-	jobs   *jobs.Store
-	mongo  *gate            // before jobs; the intake is its limit
-	gates  map[string]*gate // before sources, by what may be away
+	cfg        Config
+	mongoHosts []string // of the URI
+	logger     *slog.Logger
+	mongo      *gate            // before jobs; the intake is its limit
+	gates      map[string]*gate // before sources, by what may be away
 
 	work     context.Context // of the handlers; ends when a shutdown's time is up
 	stopWork context.CancelFunc
@@ -27,6 +26,7 @@ type Worker struct {
 	flow     sync.WaitGroup // of what keeps the intake in step with MongoDB
 
 	mu      sync.Mutex // guards the fields below
+	jobs    *documents
 	active  map[string]*delivery
 	waiting int // tasks that wait for a source
 }
@@ -37,11 +37,11 @@ func New(cfg Config) (*Worker, error) {
 	if err != nil {
 		return nil, err
 	}
-	store, err := jobs.Open(jobs.Config{URI: cfg.MongoURI, Dialer: cfg.Dialer, Logger: cfg.Logger})
-	if err != nil {
+	w := &Worker{cfg: cfg, logger: cfg.Logger, active: map[string]*delivery{}}
+	if w.jobs, err = w.openDocuments(); err != nil {
 		return nil, err
 	}
-	w := &Worker{cfg: cfg, logger: cfg.Logger, jobs: store, active: map[string]*delivery{}}
+	w.mongoHosts = w.jobs.Hosts()
 	w.mongo = w.mongoGate()
 	w.gates = w.sourceGates()
 	w.work, w.stopWork = context.WithCancel(context.Background())
@@ -63,6 +63,7 @@ func (w *Worker) Run(ctx context.Context) error {
 		NSQDs:       w.cfg.nsqds(),
 		MaxInFlight: w.cfg.Concurrency,
 		NSQ:         w.queueConfig(),
+		Connected:   w.bind,
 		Logger:      w.logger,
 	}, w)
 	if err != nil {
@@ -70,6 +71,10 @@ func (w *Worker) Run(ctx context.Context) error {
 	}
 	w.flow.Go(w.announceFolders) // a share may hang
 	w.flow.Go(func() { w.mongo.watch(w.work) })
+	w.mu.Lock()
+	docs := w.jobs
+	w.mu.Unlock()
+	w.watchDocuments(docs)
 	w.flow.Go(func() { w.throttle(consumer.SetMaxInFlight) })
 	announced := w.announceServices(ctx)
 	<-ctx.Done()
@@ -108,11 +113,10 @@ func (w *Worker) close() {
 	case <-time.After(closeTimeout):
 		w.logger.Warn("a task does not end, as when a share hangs; leaving it")
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-	defer cancel()
-	if err := w.jobs.Close(ctx); err != nil {
-		w.logger.Debug("close", "error", err)
-	}
+	w.mu.Lock()
+	docs := w.jobs
+	w.mu.Unlock()
+	w.closeDocuments(docs)
 }
 
 // claim makes d the one delivery of its task that this process works on. It reports false if another one is. Where that
