@@ -120,10 +120,13 @@ func (f *follower) away(err error) {
 	}
 }
 
+// clearLine is for a terminal that shows a bar.
+const clearLine = "\r\x1b[K"
+
 // line says something above the bar.
 func (f *follower) line(text string) {
 	if f.bar != nil {
-		fmt.Fprintf(f.say, "\r\x1b[K")
+		fmt.Fprint(f.say, clearLine)
 	}
 	fmt.Fprintln(f.say, text)
 }

@@ -86,6 +86,9 @@ func publish(ctx context.Context, say io.Writer, total int, do func(published fu
 		select {
 		case <-interrupted:
 			interrupted = nil
+			if bar != nil {
+				fmt.Fprint(say, clearLine)
+			}
 			fmt.Fprintln(say, "interrupted; the tasks that are on their way to nsqd are waited for")
 		case err := <-done:
 			if bar != nil {
