@@ -13,9 +13,9 @@ import (
 // binding says to which documents the tasks of one connection to an nsqd belong. The connection and its tasks use it.
 type binding struct {
 	// Guarded by Worker.mu; bindings use their documents.
-	users  int
-	docs   *documents
-	former *documents // where MongoDB was before it moved away from nsqd, or earlier than that; nil = it has not
+	users int
+	docs  *documents
+	moved bool // docs are not those that it began with
 }
 
 // bind is called before messages are taken from an nsqd that has been connected to. It may be that of another main server: while
@@ -32,16 +32,15 @@ func (w *Worker) bind(ctx context.Context, _ string, beside any) (attached any, 
 func (w *Worker) unbind(b *binding) {
 	w.mu.Lock()
 	b.users--
-	last, docs, former := b.users == 0, b.docs, b.former
+	last, docs := b.users == 0, b.docs
 	w.mu.Unlock()
 	if last {
 		w.leaveDocuments(docs)
-		w.leaveDocuments(former)
 	}
 }
 
 // movePace is how often it is looked whether MongoDB has moved where nsqd may have.
-const movePace = time.Second
+const movePace = 2 * time.Second
 
 // awaitMove returns when MongoDB is elsewhere than for a connection that was there before, or ctx ends.
 func (w *Worker) awaitMove(ctx context.Context, before *binding) {
@@ -49,7 +48,7 @@ func (w *Worker) awaitMove(ctx context.Context, before *binding) {
 	defer ticker.Stop()
 	for {
 		w.mu.Lock()
-		moved := before.docs != w.jobs
+		moved := before.moved || before.docs != w.jobs
 		w.mu.Unlock()
 		if moved {
 			return
@@ -82,28 +81,32 @@ func (w *Worker) useBinding(d *delivery) (leave func()) {
 // inDocuments does what is to be done in a job's document: in that of the main server that the task came from. If MongoDB has
 // left there for good the job has moved with it, as when a server is replaced; if it has not, it is where it was. do
 // returns errNoJob for documents that do not have the job.
-func (w *Worker) inDocuments(d *delivery, do func(*documents) error) (err error) {
+func (w *Worker) inDocuments(d *delivery, do func(*documents) error) error {
 	var asked []*documents
+	var unknown, away error
 	for {
 		docs := w.nextDocuments(d.binding, asked)
 		if docs == nil {
-			return err
+			break
 		}
-		e := do(docs)
+		err := do(docs)
 		current := w.isCurrent(docs)
 		w.leaveDocuments(docs)
-		unknown := isNoJob(e)
 		switch {
-		case !unknown && (current || !isOutage(e)):
-			return e
-		case !unknown && len(asked) == 0: // it says nothing about the current one
-			return fail(outage, fmt.Errorf("the main server that the task came from: %w", e))
-		case unknown:
-			err = e
+		case isNoJob(err):
+			unknown = err
+		case !current && isOutage(err):
+			away = err
+		default:
+			return err
 		}
 		asked = append(asked, docs)
 		w.followMongoDB() // its name may lead elsewhere by now
 	}
+	if away != nil { // which says nothing about the current ones, nor that there is no such job
+		return fail(outage, fmt.Errorf("the main server that was left: %w", away))
+	}
+	return unknown
 }
 
 func isNoJob(err error) bool {
@@ -115,10 +118,10 @@ func isNoJob(err error) bool {
 func (w *Worker) nextDocuments(b *binding, asked []*documents) *documents {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	candidates := []*documents{w.jobs}
+	candidates := []*documents{w.jobs, w.former}
 	if b != nil {
 		w.rebindLocked(b)
-		candidates = []*documents{b.docs, b.former, w.jobs}
+		candidates = []*documents{b.docs, w.jobs, w.former}
 	}
 	for _, docs := range candidates {
 		if docs != nil && !slices.Contains(asked, docs) {
@@ -132,17 +135,15 @@ func (w *Worker) nextDocuments(b *binding, asked []*documents) *documents {
 // rebindLocked binds a connection that stays while MongoDB has left its place for good to the current documents.
 func (w *Worker) rebindLocked(b *binding) {
 	select {
-	case <-b.docs.Left():
+	case <-b.docs.left:
 	default:
 		return
 	}
 	if b.docs == w.jobs {
 		return
 	}
-	was := b.former
-	b.former, b.docs = b.docs, w.jobs
+	was := b.docs
+	b.docs, b.moved = w.jobs, true
 	b.docs.users++
-	if was != nil {
-		w.flow.Go(func() { w.leaveDocuments(was) }) // closing takes time
-	}
+	w.flow.Go(func() { w.leaveDocuments(was) }) // which may close them
 }

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/gvpocr/worker/ocrworker/jobs"
 )
@@ -86,11 +87,27 @@ func TestATaskBelongsToTheMainServerThatItCameFrom(t *testing.T) {
 	after, endedAfter := m.connect(before)
 	defer endedAfter()
 	m.wantAsked("from the nsqd that was left", before, old, next)
-	m.wantAsked("from the new nsqd", after, next)
-	m.wantClosed("while the old nsqd is connected", old, false)
+	m.wantAsked("from the new nsqd", after, next, old)
+	m.wantAsked("of a connection that is lost", nil, next, old)
 	ended()
+	again, endedAgain := m.connect(nil) // it was cut, and the nsqd has not left yet
+	m.wantAsked("from the nsqd that was left, connected to again", again, next, old)
+	endedAgain()
+	m.wantClosed("while it is the former", old, false)
+	m.forget(old)
+	m.wantAsked("after its time", after, next)
 	m.wantClosed("when nobody uses it any more", old, true)
 	m.wantClosed("the current one", next, false)
+}
+
+// forget ends the time of the former documents.
+func (m *move) forget(docs *documents) {
+	ended, end := context.WithCancel(context.Background())
+	end()
+	work := m.work
+	m.work = ended
+	m.hold(docs)
+	m.work = work
 }
 
 func TestATaskThatIsUnderWayKeepsTheDocumentsOpen(t *testing.T) {
@@ -101,11 +118,35 @@ func TestATaskThatIsUnderWayKeepsTheDocumentsOpen(t *testing.T) {
 	b.users++ // a task
 	m.mu.Unlock()
 	m.to(m.open())
+	m.forget(old)
 	ended() // the connection is lost
 	m.wantClosed("while a task is under way", old, false)
 	m.wantAsked("by that task", b, old, m.jobs)
 	m.unbind(b)
 	m.wantClosed("after it", old, true)
+}
+
+// When MongoDB has left its place for good, and nsqd stays, the jobs have moved with it.
+func TestAConnectionThatStaysIsBoundToWhereMongoDBIs(t *testing.T) {
+	m := newMove(t)
+	old, next := m.jobs, m.open()
+	left := make(chan struct{})
+	old.left = left
+	b, ended := m.connect(nil)
+	defer ended()
+	m.to(next)
+	m.wantAsked("before it is sure", b, old, next)
+	close(left)
+	m.wantAsked("when it is", b, next, old)
+	m.wantAsked("later", b, next, old)
+	moved := time.Now()
+	m.awaitMove(m.Context(), b)
+	if took := time.Since(moved); took > movePace {
+		t.Errorf("MongoDB is waited for, which has moved: %v", took)
+	}
+	m.forget(old)
+	m.flow.Wait()
+	m.wantClosed("when nobody uses it any more", old, true)
 }
 
 func TestWhoIsLateDoesNotReplaceTheDocuments(t *testing.T) {
@@ -116,15 +157,15 @@ func TestWhoIsLateDoesNotReplaceTheDocuments(t *testing.T) {
 		t.Error("two callers have each replaced the same documents")
 	}
 	m.closeDocuments(late)
-	m.closeDocuments(old) // nobody used it
+	m.forget(old)
+	m.wantClosed("when nobody has used it", old, true)
 }
 
-// Its errors say nothing about the MongoDB that the intake depends on.
+// Its errors say nothing about the MongoDB that the intake depends on, nor that there is no such job.
 func TestAnOutageOfAMainServerThatWasLeftIsNoneOfTheCurrentOne(t *testing.T) {
 	m := newMove(t)
 	old := m.jobs
 	b, ended := m.connect(nil)
-	defer ended()
 	away := func(docs *documents) error {
 		if docs == old {
 			return context.DeadlineExceeded
@@ -135,9 +176,22 @@ func TestAnOutageOfAMainServerThatWasLeftIsNoneOfTheCurrentOne(t *testing.T) {
 		t.Errorf("an outage of the current one: %v", err)
 	}
 	m.to(m.open())
-	if err := m.inDocuments(&delivery{binding: b}, away); isOutage(err) || !classIs(err, outage) {
-		t.Errorf("an outage of the one that was left: %v", err)
+	for name, binding := range map[string]*binding{"a task of the one that was left": b, "any other": nil} {
+		if err := m.inDocuments(&delivery{binding: binding}, away); isOutage(err) || !classIs(err, outage) {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
+	known := func(docs *documents) error {
+		if docs == old {
+			return context.DeadlineExceeded
+		}
+		return nil
+	}
+	if err := m.inDocuments(&delivery{binding: b}, known); err != nil {
+		t.Errorf("a job that has moved: %v", err)
+	}
+	m.forget(old)
+	ended()
 	if err := m.inDocuments(&delivery{}, away); !isNoJob(err) {
 		t.Errorf("a job that nobody knows: %v", err)
 	}

@@ -9,5 +9,6 @@
 // when its message had to go back to the queue meanwhile. A task whose file's source is away waits for it for up to a
 // minute, and then in the queue, which can't tell which tasks need which source; the others go on.
 //
-// When MongoDB's name leads to another server, tasks that begin from then on use that, and those that are under way keep theirs.
+// When the names of the main server lead to another one, a task's result goes to the MongoDB of the server that the task came from,
+// as long as that has not left the answers for good, or the job is not known elsewhere.
 package ocrworker

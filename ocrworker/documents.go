@@ -16,12 +16,16 @@ type documents struct {
 	users   int
 	retired bool
 
+	left   <-chan struct{} // closed when MongoDB has left their place for good
 	closed chan struct{}
 }
 
 func (w *Worker) openDocuments() (*documents, error) {
 	store, err := jobs.Open(jobs.Config{URI: w.cfg.MongoURI, Dialer: w.cfg.Dialer, Logger: w.cfg.Logger, OnePlace: true})
-	return &documents{Store: store, closed: make(chan struct{})}, err
+	if err != nil {
+		return nil, err
+	}
+	return &documents{Store: store, left: store.Left(), closed: make(chan struct{})}, nil
 }
 
 // useDocuments returns the current ones: of the main server that MongoDB's name led to last.
@@ -33,9 +37,6 @@ func (w *Worker) useDocuments() *documents {
 }
 
 func (w *Worker) leaveDocuments(docs *documents) {
-	if docs == nil {
-		return
-	}
 	w.mu.Lock()
 	docs.users--
 	last := docs.retired && docs.users == 0
@@ -74,9 +75,30 @@ func (w *Worker) followMongoDB() {
 	}
 	w.logger.Info("MongoDB has moved; tasks that come from there are stored there", "from", from)
 	w.watchDocuments(next)
+	w.flow.Go(func() { w.hold(docs) })
 }
 
-// succeed reports false if docs are not the current ones any more. Otherwise next are.
+// formerHold is how long jobs are looked for at the main server that was left, too: longer than answers are kept, so that all of
+// its names have left.
+const formerHold = 10 * time.Minute
+
+// hold ends what succeed has begun: the use of documents as the former ones.
+func (w *Worker) hold(docs *documents) {
+	timer := time.NewTimer(formerHold)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-w.work.Done():
+	}
+	w.mu.Lock()
+	if w.former == docs {
+		w.former = nil
+	}
+	w.mu.Unlock()
+	w.leaveDocuments(docs)
+}
+
+// succeed reports false if docs are not the current ones any more. Otherwise next are, and docs, the former ones, get a user.
 func (w *Worker) succeed(docs, next *documents) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -84,7 +106,8 @@ func (w *Worker) succeed(docs, next *documents) bool {
 		return false
 	}
 	docs.retired = true
-	w.jobs = next
+	docs.users++
+	w.jobs, w.former = next, docs
 	return true
 }
 
@@ -92,7 +115,7 @@ func (w *Worker) succeed(docs, next *documents) bool {
 func (w *Worker) watchDocuments(docs *documents) {
 	w.flow.Go(func() {
 		select {
-		case <-docs.Left():
+		case <-docs.left:
 		case <-docs.closed:
 			return
 		case <-w.work.Done():

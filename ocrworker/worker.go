@@ -27,6 +27,7 @@ type Worker struct {
 
 	mu      sync.Mutex // guards the fields below
 	jobs    *documents
+	former  *documents // nil = MongoDB has not moved of late
 	active  map[string]*delivery
 	waiting int // tasks that wait for a source
 }

@@ -25,12 +25,17 @@ func (c *Consumer) keepUp(ctx context.Context, address string) {
 // reconnectSpread is how far a fleet's first reconnects lie apart. Later ones are spread by the dialer's probes.
 const reconnectSpread = 700 * time.Millisecond
 
-// connect tries until it has a session, or returns nil when ctx has ended. beside is the session to the old place, if any.
+// connect tries until it has a session, or returns nil when ctx has ended. beside is the session to the old place, if any; if that
+// turns out to be the place, the result is nil, too.
 func (c *Consumer) connect(ctx context.Context, address string, beside *session) *session {
 	for failures := 1; ; failures++ {
 		s, err := c.session.open(ctx, c.dialer.dial, address)
 		if err == nil {
-			c.announce(ctx, s, beside)
+			if !c.announce(ctx, s, beside) {
+				s.close()
+				s.ended()
+				return nil
+			}
 			c.logger.Info("consuming", "nsqd", address, "endpoint", s.remote)
 			return s
 		}
@@ -44,25 +49,44 @@ func (c *Consumer) connect(ctx context.Context, address string, beside *session)
 	}
 }
 
-// announce tells whoever wants to know of a connection.
-func (c *Consumer) announce(ctx context.Context, s, beside *session) {
+// announce tells whoever wants to know of a connection. It reports false if the connection is not to be used: it leads where
+// the one does beside which it was made, or that has turned out to lead to the right place, or it has been lost meanwhile.
+func (c *Consumer) announce(ctx context.Context, s, beside *session) bool {
+	if beside != nil && s.remote == beside.remote && !closed(beside.leaving()) {
+		return false // the answer is what it was again, or the dial took a spare
+	}
 	if c.cfg.Connected == nil {
-		return
+		return true
 	}
 	if beside == nil {
 		s.attached, s.over = c.cfg.Connected(ctx, s.name, nil)
-		return
+		return true
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	c.links.Go(func() {
-		select {
-		case <-beside.leaving():
-			cancel()
-		case <-ctx.Done():
+		defer cancel()
+		ticker := time.NewTicker(time.Second)
+		defer ticker.Stop()
+		for s.use(beside) {
+			select {
+			case <-ticker.C:
+			case <-beside.leaving():
+				return
+			case <-s.done:
+			case <-s.leaving():
+			case <-ctx.Done():
+				return
+			}
 		}
 	})
 	s.attached, s.over = c.cfg.Connected(ctx, s.name, beside.attached)
+	return s.use(beside) || closed(beside.leaving())
+}
+
+// use reports whether s, which was made beside another session, is still where the service may be.
+func (s *session) use(beside *session) bool {
+	return closed(beside.missing()) && !closed(s.done) && !closed(s.leaving())
 }
 
 // awaitRetry waits until another try is of use. What only a person can mend is tried ever more seldom; an nsqd that can't
@@ -155,23 +179,23 @@ func (c *Consumer) serve(ctx context.Context, s *session) (next *session) {
 			connect()
 		case other = <-arrived:
 			switch {
-			case other == nil: // ctx has ended
-				begun = false
+			case other == nil: // or ctx has ended
+				begun, again = false, time.After(time.Second)
 			case moved:
 				c.links.Go(func() { c.retire(ctx, s) })
 				return other
-			case other.remote == s.remote: // the answer is what it was again, or the dial took a spare
-				same := other
-				c.links.Go(func() { c.retire(ctx, same) })
-				other, begun, again = nil, false, time.After(time.Second)
 			default:
 				take(other)
 			}
 		case <-again:
-			missing = s.missing()
+			if moved {
+				connect()
+			} else {
+				missing = s.missing()
+			}
 		case <-other.gone():
 			c.lose(ctx, other)
-			other, begun = nil, false
+			other, begun, again = nil, false, time.After(time.Second)
 		case <-other.leaving(): // it was the answer for a while
 			was := other
 			c.links.Go(func() { c.retire(ctx, was) })

@@ -186,9 +186,44 @@ func TestWhenOneOfTwoPlacesIsLostTheOtherStays(t *testing.T) {
 		n.answers("new", n.conn(0))
 		n.conn(1).Close()
 		n.wantAt("when the new place is lost", "old")
+		time.Sleep(2 * time.Second)
+		n.wantAt("a moment later", "old", "new")
+		n.conn(2).Close()
+		n.wantAt("when it is lost again", "old")
 		close(n.conn(0).leaving)
 		n.wantAt("when it is sure all the same", "new")
 	})
+}
+
+func TestConnectedDoesNotWaitForAPlaceThatIsNotTheAnswerAnyMore(t *testing.T) {
+	for name, change := range map[string]func(n *nomad){
+		"the answer is what it was": func(n *nomad) { n.has(n.conn(0)) },
+		"the new place has left":    func(n *nomad) { close(n.conn(1).leaving); n.has(n.conn(0)) },
+		"the new place is lost":     func(n *nomad) { n.conn(1).Close(); n.has(n.conn(0)) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			waits := 0
+			wander(t, func(n *nomad) {
+				n.answers("new", n.conn(0))
+				n.wantAt("while Connected waits", "old")
+				change(n)
+				time.Sleep(5 * time.Second)
+				n.wantAt("after that", "old")
+				if waits != 0 {
+					n.Errorf("%d calls of Connected wait", waits)
+				}
+			}, func(c *ConsumerConfig) {
+				c.Connected = func(ctx context.Context, _ string, beside any) (any, func()) {
+					if beside != nil {
+						waits++
+						<-ctx.Done()
+						waits--
+					}
+					return "nsqd", nil
+				}
+			})
+		})
+	}
 }
 
 func TestAStopEndsAConnectionThatIsBeingMade(t *testing.T) {

@@ -66,7 +66,7 @@ func (d *dials) DialContext(ctx context.Context, network, address string) (net.C
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
 	conn, err := d.dialPlace(ctx, network, address)
-	if conn == nil {
+	if conn == nil && err == nil {
 		conn, err = d.dialName(ctx, network, address)
 	}
 	d.mu.Lock()

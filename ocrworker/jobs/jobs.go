@@ -146,8 +146,7 @@ func (s *Store) Moved(ctx context.Context) (from string, moved bool) {
 // Left is closed when the place of the connections has left a host's answer for good: the Dialer closes them soon. It needs OnePlace.
 func (s *Store) Left() <-chan struct{} { return s.dials.left }
 
-// Keep makes the Store stay at the place that Moved has told when its connections have been closed, too, as long as that can be
-// dialed. It needs OnePlace.
+// Keep makes the Store stay at the place that Moved has told for good, also when its connections have been closed. It needs OnePlace.
 func (s *Store) Keep(from string) { s.dials.keep(from) }
 
 // Close disconnects. Operations that are under way fail.

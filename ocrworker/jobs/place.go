@@ -30,40 +30,50 @@ func (c *openConn) Close() error {
 // placeTimeout bounds the dial of a place, after which the name decides: half of the time that there is for both.
 const placeTimeout = dialTimeout / 2
 
-// dialPlace dials the place where the address has led before, if its name leads elsewhere now. Else it returns nothing. A
-// Dialer that denies addresses (DIALER_UNKNOWN=deny) dials no place.
+// dialPlace dials the place where the address has led before, if its name leads elsewhere now. Else, or if that can't be dialed,
+// it returns nothing, and the name decides; a Dialer that denies addresses (DIALER_UNKNOWN=deny) dials no place. The error is of
+// a place that is kept, where no name decides.
 func (d *dials) dialPlace(ctx context.Context, network, address string) (*openConn, error) {
 	to := d.place(ctx, address)
 	if to == nil {
 		return nil, nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, placeTimeout)
-	defer cancel()
-	raw, err := d.dialer.DialContext(ctx, network, to.endpoint)
-	if err != nil {
-		if !errors.Is(err, context.Canceled) {
-			d.mu.Lock()
-			d.loose = true
-			d.mu.Unlock()
-		}
-		return nil, err
+	if to.endpoint == "" {
+		return nil, errNotKept
 	}
-	return &openConn{Conn: raw, dials: d, dialed: address, address: to.address, behind: to.behind}, nil
+	short, cancel := context.WithTimeout(ctx, placeTimeout)
+	defer cancel()
+	raw, err := d.dialer.DialContext(short, network, to.endpoint)
+	switch {
+	case err == nil:
+		return &openConn{Conn: raw, dials: d, dialed: address, address: to.address, behind: to.behind}, nil
+	case to.kept:
+		return nil, err
+	case !errors.Is(err, context.Canceled):
+		d.mu.Lock()
+		d.loose = true
+		d.mu.Unlock()
+	}
+	return nil, nil
 }
+
+var errNotKept = errors.New("the server has been left, and is not known by an address that could be dialed")
 
 // place is where an address leads, whatever its name does.
 type place struct {
-	endpoint string
+	endpoint string // empty = none can be dialed
 	address  string // as in openConn
 	behind   bool
+	kept     bool
 }
 
 // place returns nil where the name decides: also where that decides on TLS.
 func (d *dials) place(ctx context.Context, address string) *place {
 	host, _, err := net.SplitHostPort(address)
-	if err != nil || !d.onePlace || d.dialer.Secures(host) {
+	if err != nil || !d.onePlace {
 		return nil
 	}
+	secured := d.dialer.Secures(host)
 	d.mu.Lock()
 	endpoint, kept, loose := d.kept[address], d.kept != nil, d.loose
 	var like *openConn
@@ -74,17 +84,17 @@ func (d *dials) place(ctx context.Context, address string) *place {
 	}
 	d.mu.Unlock()
 	switch {
-	case loose || kept && endpoint == "":
-		return nil
+	case kept && secured:
+		return &place{kept: true}
 	case kept:
-		return &place{endpoint: endpoint}
-	case like == nil || d.hasLeft():
+		return &place{endpoint: endpoint, kept: true}
+	case loose || secured || like == nil || d.hasLeft():
 		return nil
 	}
 	if there, known := d.leadsTo(ctx, like.address, like.RemoteAddr(), like.behind); there || !known {
 		return nil
 	}
-	return &place{like.RemoteAddr().String(), like.address, like.behind}
+	return &place{endpoint: like.RemoteAddr().String(), address: like.address, behind: like.behind}
 }
 
 // keep makes addresses lead from now on where their connections do; where they lead to several hosts, to the one of from.

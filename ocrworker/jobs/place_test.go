@@ -155,7 +155,15 @@ func TestAStoreThatIsKeptStaysWithoutConnectionsToo(t *testing.T) {
 		m.leads("kept", "mongodb-proxy:27017", here+":27017").Close()
 		m.leads("kept", "gvpocr-mongo-1:27018", here+":27018").Close()
 		m.network.Set(here+":27018", testnet.Refuse)
-		m.leads("when the place is gone", "gvpocr-mongo-1:27018", there+":27018")
+		if _, err := m.dials.DialContext(m.Context(), "tcp", "gvpocr-mongo-1:27018"); err == nil {
+			m.Error("when the place is gone: another is dialed")
+		}
+		m.network.Set(here+":27018", testnet.Accept)
+		time.Sleep(2 * time.Second)
+		m.leads("when it is back", "gvpocr-mongo-1:27018", here+":27018")
+		if _, err := m.dials.DialContext(m.Context(), "tcp", "gvpocr-mongo-9:27018"); err == nil {
+			m.Error("an address that has led nowhere before is dialed at the new place")
+		}
 	})
 }
 

@@ -136,7 +136,7 @@ func TestPagesThatAreBegunBeforeAMoveAreStoredAtTheFirstMainServer(t *testing.T)
 // last moment.
 func TestAMoveInTheMiddleOfAJobLosesNoTaskAndNoTry(t *testing.T) {
 	t.Parallel()
-	const tasks = 400
+	const tasks = 1000 // more than are done before the first main server is left
 	m := newMove(t, "127.77.1.", nil, newStandIn(t, 200*time.Millisecond).environ(), "OCR_CONCURRENCY=4")
 	here, _ := m.submit(m.first, "a", tasks)
 	counted := func() int {
@@ -203,6 +203,33 @@ func TestTasksOfTheFirstMainServerAreStoredThereWhenMongoDBLeavesFirst(t *testin
 	done := m.first.finish(here)
 	m.first.wantResults(done, paths...)
 	m.wantNothingTwice(m.first, done, 4)
+}
+
+// A restart of a MongoDB that was left does not make its tasks go to the other one.
+func TestTasksOfTheFirstMainServerWaitForItsMongoDB(t *testing.T) {
+	t.Parallel()
+	g := newGate(t)
+	m := newMove(t, "127.77.5.", map[string]int{"nsqd": 3600, "nsqlookupd": 3600}, g.environ())
+	here, paths := m.submit(m.first, "a", 2)
+	g.waitBegun(2)
+	m.lead(m.second)
+	m.worker.waitLog("MongoDB has moved")
+	if err := m.first.server.Stop(mainserver.MongoDB); err != nil {
+		t.Fatal(err)
+	}
+	<-time.After(6 * time.Second) // its connections are dialed again, in vain
+	if err := m.first.server.Start(mainserver.MongoDB); err != nil {
+		t.Fatal(err)
+	}
+	g.open()
+	done := m.first.finish(here)
+	m.first.wantResults(done, paths...)
+	for _, r := range done.Checkpoint.Results {
+		if r.Retries != 0 {
+			t.Errorf("%s: retry_count %d: an outage is no failed try", r.FilePath, r.Retries)
+		}
+	}
+	m.worker.wantLogged(0, "dead letter")
 }
 
 // When MongoDB alone moves, with its data, results go to where it is, also those of tasks that were begun before.
