@@ -136,8 +136,8 @@ func TestPagesThatAreBegunBeforeAMoveAreStoredAtTheFirstMainServer(t *testing.T)
 // last moment.
 func TestAMoveInTheMiddleOfAJobLosesNoTaskAndNoTry(t *testing.T) {
 	t.Parallel()
-	const tasks = 1000 // more than are done before the first main server is left
-	m := newMove(t, "127.77.1.", nil, newStandIn(t, 200*time.Millisecond).environ(), "OCR_CONCURRENCY=4")
+	const tasks = 300 // more than are done before the first main server is left, by 8 a second
+	m := newMove(t, "127.77.1.", nil, newStandIn(t, 500*time.Millisecond).environ(), "OCR_CONCURRENCY=4")
 	here, _ := m.submit(m.first, "a", tasks)
 	counted := func() int {
 		j, err := m.first.backend.Job(m.first.ctx, here)

@@ -112,6 +112,9 @@ var (
 	outageTasks = flag.Int("outage-tasks", 40, "tasks of that job")
 )
 
+// paused is what the log says of an outage of MongoDB.
+const paused = "MongoDB is away: intake is paused"
+
 func TestAnOutageOfMongoDBCostsAJobNothingButItsTime(t *testing.T) {
 	t.Parallel()
 	for name, kind := range map[string]struct {
@@ -148,37 +151,37 @@ func TestAnOutageOfMongoDBCostsAJobNothingButItsTime(t *testing.T) {
 			}
 			eventually(t, "a part of the job is done", func() bool { return counted() >= 5 })
 
-			w.forgetLog()
+			before := w.lines(paused)
 			kind.begin(door)
 			began := time.Now()
-			w.waitLog("MongoDB is away: intake is paused", "error=")
+			w.waitMore(before, paused, "error=")
 			noticed := time.Since(began)
 			if noticed > kind.noticed+slack {
 				t.Errorf("intake is paused %v after the outage began, want %v or little more", noticed, kind.noticed)
 			}
 			eventually(t, "nsqd is asked for nothing", func() bool { return s.queue().Ready == 0 })
-			before := counted()
+			done := counted()
 			timer := time.NewTimer(*outageFor - time.Since(began))
 			defer timer.Stop()
 			<-timer.C
-			if n := counted(); n != before || n == len(tasks) {
-				t.Fatalf("%d of %d files are counted during the outage, %d at its beginning", n, len(tasks), before)
+			if n := counted(); n != done || n == len(tasks) {
+				t.Fatalf("%d of %d files are counted during the outage, %d at its beginning", n, len(tasks), done)
 			}
-			if held := engine.recognized() - before; held > 4 {
+			if held := engine.recognized() - done; held > 4 {
 				t.Errorf("%d pages are recognized and not stored, by 4 at a time", held)
 			}
 
 			kind.end(door)
 			ended := time.Now()
-			eventually(t, "a result is stored", func() bool { return counted() > before })
+			eventually(t, "a result is stored", func() bool { return counted() > done })
 			first := time.Since(ended)
 			t.Logf("intake paused after %v, first result %v after the end of %v", noticed, first, ended.Sub(began))
 			if first > 2*time.Second+slack {
 				t.Errorf("the first result comes %v after the outage, want 2 s or little more", first)
 			}
-			done := s.finish(job)
-			s.wantResults(done, paths...)
-			for _, r := range done.Checkpoint.Results {
+			all := s.finish(job)
+			s.wantResults(all, paths...)
+			for _, r := range all.Checkpoint.Results {
 				if r.Retries != 0 {
 					t.Errorf("%s: retry_count %d: an outage is no failed try", r.File, r.Retries)
 				}
@@ -187,8 +190,8 @@ func TestAnOutageOfMongoDBCostsAJobNothingButItsTime(t *testing.T) {
 				t.Errorf("%d recognitions of %d pages", n, len(tasks))
 			}
 			s.wantBackAtMostOnce(w, len(tasks))
-			w.wantLogged(1, "intake is paused")
-			w.wantLogged(1, "MongoDB is back: intake goes on", "after=")
+			w.wantLogged(before+1, paused)
+			w.wantLogged(before+1, "MongoDB is back: intake goes on", "after=")
 		})
 	}
 }
@@ -203,10 +206,10 @@ func TestAPageThatIsRecognizedWhileMongoDBIsAwayIsKept(t *testing.T) {
 	w := s.worker("worker1", "DIAL_MONGODB_PROXY="+door.addr, g.environ())
 	job := s.submit(backend.Task{FilePath: "1.gif"})
 	g.waitBegun(1)
-	w.forgetLog()
+	before := w.lines(paused)
 	door.down()
 	g.open()
-	w.waitLog("MongoDB is away")
+	w.waitMore(before, paused)
 	door.up()
 	s.wantFirstTry(s.finish(job), path)
 	if n := len(g.begun()); n != 1 {
@@ -228,21 +231,21 @@ func TestAFrozenMongoDBPausesTheIntakeWhileAPageIsRecognized(t *testing.T) {
 	w := s.worker("worker1", "DIAL_MONGODB_PROXY="+door.addr, "OCR_CONCURRENCY=2", g.environ())
 	job := s.submit(backend.Task{FilePath: "1.gif"})
 	g.waitBegun(1)
-	w.forgetLog()
+	before := w.lines(paused)
 	door.freeze()
 	began := time.Now()
 	eventually(t, "nsqd is asked for nothing", func() bool { return s.queue().Ready == 0 })
 	if took := time.Since(began); took > 12*time.Second+slack {
 		t.Errorf("intake pauses %v after MongoDB froze, want 12 s or little more", took)
 	}
-	w.waitLog("MongoDB is away: intake is paused")
+	w.waitMore(before, paused)
 	g.open()
 	door.thaw()
 	s.wantFirstTry(s.finish(job), path)
 	if n := len(g.begun()); n != 1 {
 		t.Errorf("the page was recognized %d times", n)
 	}
-	w.wantLogged(1, "intake is paused")
+	w.wantLogged(before+1, paused)
 }
 
 // What nsqd takes back with the connection is not taken again before MongoDB can be asked whether it is done.
@@ -261,12 +264,12 @@ func TestAnOutageOfMongoDBAndNsqdAtOnceCostsNoRecognition(t *testing.T) {
 	w := s.worker("worker1", "DIAL_MONGODB_PROXY="+door.addr, "OCR_CONCURRENCY=2", g.environ())
 	job := s.submit(tasks...)
 	g.waitBegun(2)
-	w.forgetLog()
+	before := w.lines(paused)
 	door.down()
 	if err := s.server.Stop(mainserver.NSQD); err != nil {
 		t.Fatal(err)
 	}
-	w.waitLog("MongoDB is away: intake is paused")
+	w.waitMore(before, paused)
 	g.open()
 	if err := s.server.Start(mainserver.NSQD); err != nil {
 		t.Fatal(err)
@@ -337,10 +340,10 @@ func TestAWorkerThatIsStoppedWhileMongoDBIsAwayLosesNothing(t *testing.T) {
 	first := s.worker("first", "DIAL_MONGODB_PROXY="+door.addr, "SHUTDOWN_TIMEOUT=1s", "OCR_CONCURRENCY=1", g.environ())
 	job := s.submit(backend.Task{FilePath: "1.gif"}, backend.Task{FilePath: "2.gif"})
 	g.waitBegun(1)
-	first.forgetLog()
+	before := first.lines(paused)
 	door.down()
 	g.open()
-	first.waitLog("MongoDB is away: intake is paused")
+	first.waitMore(before, paused)
 	first.fails = true
 	first.signal(syscall.SIGTERM)
 	if code := first.exitCode(); code != 1 {

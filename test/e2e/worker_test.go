@@ -39,7 +39,6 @@ type worker struct {
 	t      *testing.T
 	cmd    *exec.Cmd
 	log    string
-	seen   int // bytes of the log that are not looked at any more
 	exited chan struct{}
 	fails  bool // on purpose: it ends with another code than 0
 }
@@ -139,15 +138,12 @@ func (w *worker) text() string {
 	return string(text)
 }
 
-// forgetLog leaves what the log has now out of what is looked for: on a busy machine a worker may find MongoDB away at its start.
-func (w *worker) forgetLog() { w.seen = len(w.text()) }
-
 // logged tells whether a line of the log has all parts.
 func (w *worker) logged(parts ...string) bool { return w.lines(parts...) > 0 }
 
 // lines counts the lines of the log that have all parts.
 func (w *worker) lines(parts ...string) (n int) {
-	for line := range strings.Lines(w.text()[w.seen:]) {
+	for line := range strings.Lines(w.text()) {
 		if !slices.ContainsFunc(parts, func(part string) bool { return !strings.Contains(line, part) }) {
 			n++
 		}
@@ -165,8 +161,15 @@ func (w *worker) wantLogged(times int, parts ...string) {
 // waitLog waits for a line that has all parts.
 func (w *worker) waitLog(parts ...string) {
 	w.t.Helper()
+	w.waitMore(0, parts...)
+}
+
+// waitMore waits for a line that has all parts, beyond those that there were before: on a busy machine a worker may find MongoDB
+// away at its start.
+func (w *worker) waitMore(before int, parts ...string) {
+	w.t.Helper()
 	eventually(w.t, "a log line with "+strings.Join(parts, ", "), func() bool {
-		if w.logged(parts...) {
+		if w.lines(parts...) > before {
 			return true
 		}
 		select {
