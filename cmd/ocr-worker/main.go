@@ -16,9 +16,16 @@ import (
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	// A second signal ends the process at once, as operators expect of one that drains.
-	context.AfterFunc(ctx, stop)
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		<-signals
+		// A second signal ends the process at once, as operators expect of one that drains: before anything says that it does.
+		signal.Stop(signals)
+		cancel()
+	}()
 	err := command().ExecuteContext(ctx)
 	if err == nil {
 		return

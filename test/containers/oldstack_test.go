@@ -193,7 +193,9 @@ func get(ctx context.Context, url string) error {
 	if err != nil {
 		return err
 	}
-	response, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Do(request)
+	// A Transport's dial goes on when its request has ended, by default for minutes where nobody answers.
+	dial := (&net.Dialer{Timeout: burstTime}).DialContext
+	response, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: dial}}).Do(request)
 	if err != nil {
 		return err
 	}
